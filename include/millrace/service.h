@@ -1,0 +1,78 @@
+/* A service: what runs on the streams and datagrams of each worker. It is a const table; `start` runs once per worker.
+ *
+ * Configuration: a service states every key once, in a table; the same table drives parsing, messages, `millrace check`
+ * and the reference. Values are written into a struct of the service at `offset`. */
+#ifndef MILLRACE_SERVICE_H
+#define MILLRACE_SERVICE_H
+
+#include <millrace/address.h>
+#include <millrace/datagram.h>
+#include <millrace/error.h>
+#include <millrace/log.h>
+#include <millrace/mailbox.h>
+#include <millrace/stream.h>
+#include <millrace/timer.h>
+#include <millrace/types.h>
+
+enum mr_config_type {
+    MR_CONFIG_BOOL,     /* bool */
+    MR_CONFIG_UNSIGNED, /* uint64_t, minimum .. maximum */
+    MR_CONFIG_BYTES,    /* uint64_t; accepts 64KiB, 1MiB, 2GiB, 1000 */
+    MR_CONFIG_DURATION, /* mr_time (ns); accepts 100us, 5ms, 30s, 2m, 1h; minimum and maximum in ns */
+    MR_CONFIG_STRING,   /* char *, owned by the configuration, NULL when absent and without preset */
+    MR_CONFIG_PATH,     /* char *, relative to the file it stands in */
+    MR_CONFIG_ENDPOINT, /* struct mr_endpoint */
+    MR_CONFIG_ADDRESS,  /* struct mr_address */
+    MR_CONFIG_PREFIX,   /* struct mr_config_prefix */
+    MR_CONFIG_CHOICE,   /* int: index into `choices` */
+};
+
+struct mr_config_prefix {
+    struct mr_address address;
+    unsigned bits;
+};
+
+struct mr_config_key {
+    const char *name;
+    enum mr_config_type type;
+    size_t offset;             /* into the service's configuration struct */
+    uint64_t minimum, maximum; /* both 0: no bound */
+    const char *preset;        /* as one would write it; NULL: the key is required unless `optional` */
+    bool optional;
+    const char *const *choices; /* NULL-terminated, for MR_CONFIG_CHOICE */
+    const char *unit;           /* for the reference page; may be NULL */
+    const char *sentence;       /* what it does */
+};
+
+/* A counter of a service, one per worker; the index is the position in the table. */
+struct mr_service_counter {
+    const char *name; /* "requests": exposed as millrace_<service>_requests_total */
+    const char *sentence;
+};
+
+struct mr_service {
+    const char *name;
+    const char *sentence;
+    size_t config_bytes;
+    const struct mr_config_key *keys;            /* ends with name NULL */
+    const struct mr_service_counter *counters;   /* ends with name NULL; may be NULL */
+
+    /* Before any worker starts: what a table cannot say (does the folder exist?). Writes one line and returns false. */
+    bool (*check)(const void *config, char *message, size_t message_bytes);
+
+    /* Starts one instance on `w`. `counters` is this instance's array, as long as the table. *state goes to stop.
+     * Returns MR_OK or an enum mr_error; on failure it has released what it took. */
+    int (*start)(struct mr_worker *w, const void *config, uint64_t *counters, void **state);
+
+    /* Asks the instance to end: listeners closed, streams closed in order. Streams still get their on_close, so state
+     * that they use is freed by `release`. */
+    void (*stop)(struct mr_worker *w, void *state);
+
+    /* After the last event of the last stream. May be NULL. */
+    void (*release)(struct mr_worker *w, void *state);
+};
+
+/* Text for a status page: fills `text` with `name value` lines of this worker's counters; returns bytes written. */
+size_t mr_worker_status(const struct mr_worker *w, char *text, size_t bytes);
+
+#endif

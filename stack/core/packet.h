@@ -1,0 +1,46 @@
+/* Packets are struct rte_mbuf from pools made here; each carries a small private area between its header and its data.
+ *
+ * Ownership follows the verb: X_in and X_out consume the packet on success and on failure; X_peek borrows. */
+#ifndef STACK_CORE_PACKET_H
+#define STACK_CORE_PACKET_H
+
+#include <rte_mbuf.h>
+
+#include "stack/core/stat.h"
+
+struct mr_worker;
+struct netif;
+
+/* Set by each layer for the next; valid in received packets only. */
+struct packet_meta {
+    struct netif *netif;   /* where it came in */
+    uint8_t flags;         /* PACKET_* */
+    uint8_t ttl, dscp_ecn; /* of the IP header */
+    uint8_t protocol;
+    uint16_t ip_offset;    /* of the IP header from the start of data as received: for ICMP quotes */
+    uint16_t ip_bytes;     /* total length of the datagram */
+};
+
+enum packet_flag {
+    PACKET_GROUP = 1 << 0,            /* sent to a broadcast or multicast address, at layer 2 or 3 */
+    PACKET_L4_CHECKSUM_GOOD = 1 << 1, /* the device checked it */
+};
+
+#define PACKET_DATA_ROOM 2048 /* after the headroom: one full Ethernet frame and the headers that we prepend */
+#define PACKET_POOL_CACHE 256
+
+static inline struct packet_meta *packet_meta(struct rte_mbuf *m)
+{
+    return (struct packet_meta *)rte_mbuf_to_priv(m);
+}
+
+/* A pool of `count` packets with the private area above, or NULL with rte_errno. `name` is unique in the process. */
+struct rte_mempool *packet_pool_create(const char *name, unsigned count, int socket);
+
+/* A packet with headroom and no data, or NULL, counted by the caller. Honours the worker's injected failures. */
+struct rte_mbuf *packet_new(struct mr_worker *w);
+
+/* Frees `m` and counts the reason. */
+void packet_drop(struct mr_worker *w, struct rte_mbuf *m, enum stat reason);
+
+#endif
