@@ -18,6 +18,7 @@ enum mr_link_offload {
     MR_LINK_TX_UDP_CHECKSUM = 1 << 4,
     MR_LINK_TX_MULTI_SEGMENT = 1 << 5, /* accepts mbuf chains */
     MR_LINK_RX_HASH = 1 << 6,          /* received mbufs carry the RSS hash */
+    MR_LINK_TX_POOL_ONLY = 1 << 7,     /* a limit: only pool memory can be transmitted (DMA), lent memory is copied */
 };
 
 struct mr_link_statistics {

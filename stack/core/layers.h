@@ -13,7 +13,7 @@ void eth_in(struct mr_worker *w, struct netif *n, struct rte_mbuf *m);
 void eth_out(struct mr_worker *w, struct netif *n, struct rte_mbuf *m, const uint8_t destination[6], uint16_t type);
 
 /* arp/: `m` starts at the ARP header. */
-bool arp_init(struct mr_worker *w);
+bool arp_init(struct mr_worker *w, uint32_t entries);
 void arp_release(struct mr_worker *w);
 void arp_in(struct mr_worker *w, struct netif *n, struct rte_mbuf *m);
 /* Sends an IPv4 datagram to a neighbour, at once when resolved, else queued (bounded) until the answer comes. */
@@ -45,7 +45,7 @@ unsigned udp_deliver(struct mr_worker *w);
 void udp_error(struct mr_worker *w, const struct mr_endpoint *local, const struct mr_endpoint *remote, int type, int code);
 
 /* tcp/: `m` starts at the TCP header. Gathers; tcp_in_burst processes what was gathered. */
-bool tcp_init(struct mr_worker *w, const struct worker_limits *limits);
+bool tcp_init(struct mr_worker *w, const struct worker_limits *limits, const char *congestion);
 void tcp_release(struct mr_worker *w);
 void tcp_in_gather(struct mr_worker *w, struct rte_mbuf *m, const struct mr_address *source,
                    const struct mr_address *destination);
@@ -57,8 +57,8 @@ void tcp_time_wait_expired(struct mr_worker *w, struct mr_wheel_node *node);
 /* Phase 5: each ready stream's events, once. Returns events delivered. */
 unsigned stream_deliver(struct mr_worker *w);
 bool stream_ready(const struct mr_worker *w);
-/* Phase 6: each connection that owes something sends it. */
-void tcp_output(struct mr_worker *w);
+/* Phase 6: each connection that owes something sends it; returns how many did. */
+unsigned tcp_output(struct mr_worker *w);
 bool tcp_output_pending(const struct mr_worker *w);
 /* An ICMP error about a segment of ours: `sequence` is the quoted one, `mtu` of code 4 (RFC 1191). */
 void tcp_error(struct mr_worker *w, const struct mr_endpoint *local, const struct mr_endpoint *remote, uint32_t sequence,

@@ -11,14 +11,22 @@
 struct mr_worker;
 struct netif;
 
-/* Set by each layer for the next; valid in received packets only. */
 struct packet_meta {
+    /* Set by each layer for the next, in packets just received. */
     struct netif *netif;   /* where it came in */
     uint8_t flags;         /* PACKET_* */
     uint8_t ttl, dscp_ecn; /* of the IP header */
     uint8_t protocol;
     uint16_t ip_offset;    /* of the IP header from the start of data as received: for ICMP quotes */
     uint16_t ip_bytes;     /* total length of the datagram */
+
+    /* Of a packet that waits in a queue of TCP: the mbuf's own `next` belongs to the device's chains. */
+    struct rte_mbuf *queue_next;
+    uint32_t sequence; /* of the first byte kept */
+    uint32_t length;   /* payload bytes */
+    uint32_t sent_us;  /* send queue: when its last byte was last transmitted, for RTT samples */
+    uint16_t offset;   /* send queue: of the payload from buf_addr; data_off moves when headers are prepended */
+    uint8_t sent;      /* send queue: times its last byte was transmitted, saturating */
 };
 
 enum packet_flag {

@@ -21,7 +21,7 @@ struct worker_limits {
     uint32_t time_wait;     /* connections in TIME-WAIT */
     uint32_t neighbours;    /* ARP entries */
     uint32_t datagram_ports;
-    uint32_t packet_reserve; /* packets of the pool kept for receiving and replying: payload is refused below it */
+    uint32_t packet_reserve; /* packets of the pool kept for receiving and replying; default a quarter */
 };
 
 struct worker_options {
@@ -46,7 +46,8 @@ struct mr_worker {
     mr_time now;
     struct mr_clock *clock;
     struct rte_mempool *pool;
-    uint32_t pool_reserve;
+    uint32_t packets_held;     /* payload packets kept in queues of streams and ports */
+    uint32_t packets_held_max; /* the pool's size less the reserve */
     unsigned netif_count;
     struct netif *netif[NETIF_MAX];
 
@@ -109,14 +110,21 @@ void worker_run(struct mr_worker *w, const volatile int *stop);
 /* Queues a finished frame on an interface; consumes `m`. Flushed once a turn. */
 void netif_out(struct mr_worker *w, struct netif *n, struct rte_mbuf *m);
 
+/* Gives the link what is queued; what it does not take stays queued. */
+void netif_flush(struct mr_worker *w, struct netif *n);
+
 /* Room left before the backlog drops; TCP sends no new data when it is short. */
 static inline unsigned netif_room(const struct netif *n)
 {
     return NETIF_BACKLOG - n->backlog_count;
 }
 
-/* True when payload may be kept: the pool has more than its reserve left. Cheap enough for each packet. */
-bool worker_may_hold_packet(const struct mr_worker *w);
+/* True when one more packet of payload may be kept: the rest of the pool is for receiving and replying. Whoever queues a
+ * packet beyond the turn adds to packets_held, and takes it off when the packet goes. */
+static inline bool worker_may_hold_packet(const struct mr_worker *w)
+{
+    return w->packets_held < w->packets_held_max;
+}
 
 /* Invariants of everything the worker owns; tests and the simulator call it after every event. */
 void worker_check(struct mr_worker *w);
