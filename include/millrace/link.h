@@ -47,6 +47,10 @@ struct mr_link {
 
     /* Stops the link and releases everything it holds; wrappers close what they wrap. */
     void (*close)(void *self);
+
+    /* When the link will have work though no frame arrives, MR_NEVER: not. For links that hold frames back in time
+     * (impairment, simulation); an idle worker must not rest past it. NULL: never; called from the worker's thread. */
+    mr_time (*next)(void *self);
 };
 
 struct mr_clock {
