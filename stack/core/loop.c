@@ -111,9 +111,13 @@ mr_time worker_next_deadline(const struct mr_worker *w)
     if (stream_ready(w) || mailbox_pending(w))
         return w->now;
     mr_time next = wheel_next(&w->wheel);
-    for (unsigned i = 0; i < w->netif_count; i++)
+    for (unsigned i = 0; i < w->netif_count; i++) {
+        const struct mr_link *link = w->netif[i]->link;
         if (w->netif[i]->backlog_count)
             next = RTE_MIN(next, w->now + BACKLOG_RETRY);
+        if (link->next)
+            next = RTE_MIN(next, link->next(link->self));
+    }
     if (tcp_output_pending(w)) /* held back by a full link */
         next = RTE_MIN(next, w->now + BACKLOG_RETRY);
     return next;
