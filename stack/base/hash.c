@@ -1,0 +1,71 @@
+/* SipHash-c-d: Aumasson and Bernstein, "SipHash: a fast short-input PRF" (2012), section 2. */
+#include "stack/base/hash.h"
+
+#include <endian.h>
+#include <string.h>
+
+struct sip {
+    uint64_t v0, v1, v2, v3;
+};
+
+static inline uint64_t rotate_left(uint64_t x, unsigned bits)
+{
+    return x << bits | x >> (64 - bits);
+}
+
+static inline void sip_rounds(struct sip *s, unsigned rounds)
+{
+    for (unsigned i = 0; i < rounds; i++) {
+        s->v0 += s->v1;
+        s->v2 += s->v3;
+        s->v1 = rotate_left(s->v1, 13) ^ s->v0;
+        s->v3 = rotate_left(s->v3, 16) ^ s->v2;
+        s->v0 = rotate_left(s->v0, 32);
+        s->v2 += s->v1;
+        s->v0 += s->v3;
+        s->v1 = rotate_left(s->v1, 17) ^ s->v2;
+        s->v3 = rotate_left(s->v3, 21) ^ s->v0;
+        s->v2 = rotate_left(s->v2, 32);
+    }
+}
+
+static inline void sip_word(struct sip *s, uint64_t word, unsigned rounds)
+{
+    s->v3 ^= word;
+    sip_rounds(s, rounds);
+    s->v0 ^= word;
+}
+
+static inline uint64_t load_le(const uint8_t *data, size_t n)
+{
+    uint64_t word = 0;
+    memcpy(&word, data, n);
+    return le64toh(word);
+}
+
+/* Inlined into both callers with constant rounds. */
+static inline __attribute__((always_inline)) uint64_t sip_hash(const struct hash_key *key, const uint8_t *data,
+                                                               size_t n, unsigned compression, unsigned finalization)
+{
+    struct sip s = {key->k0 ^ UINT64_C(0x736f6d6570736575), key->k1 ^ UINT64_C(0x646f72616e646f6d),
+                    key->k0 ^ UINT64_C(0x6c7967656e657261), key->k1 ^ UINT64_C(0x7465646279746573)};
+    uint64_t last = (uint64_t)n << 56; /* the length modulo 256, above the bytes that fill no word */
+    for (; n >= 8; data += 8, n -= 8)
+        sip_word(&s, load_le(data, 8), compression);
+    if (n)
+        last |= load_le(data, n);
+    sip_word(&s, last, compression);
+    s.v2 ^= 0xff;
+    sip_rounds(&s, finalization);
+    return s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
+}
+
+uint64_t hash_bytes(const struct hash_key *key, const void *data, size_t n)
+{
+    return sip_hash(key, data, n, 1, 3);
+}
+
+uint64_t hash_secure(const struct hash_key *key, const void *data, size_t n)
+{
+    return sip_hash(key, data, n, 2, 4);
+}
