@@ -60,10 +60,12 @@ bool mr_address_parse(const char *text, struct mr_address *a);
 /* "198.18.0.2/24": the address and its prefix length in bits of its own family; false when malformed. */
 bool mr_prefix_parse(const char *text, struct mr_address *a, unsigned *bits);
 
-/* "198.18.0.2:80", "[::1]:80", ":80" or "80" (any address); false when malformed. */
+/* "198.18.0.2:80", "[::1]:80", and for any address of ours ":80", "80", "0.0.0.0:80" or "[::]:80"; false, with *e
+ * untouched, when malformed. */
 bool mr_endpoint_parse(const char *text, struct mr_endpoint *e);
 
-/* Writes at most MR_ADDRESS_TEXT_MAX / MR_ENDPOINT_TEXT_MAX bytes and returns `text`. */
+/* Writes at most MR_ADDRESS_TEXT_MAX / MR_ENDPOINT_TEXT_MAX bytes, in a form that the functions above read, and returns
+ * `text`. */
 char *mr_address_text(const struct mr_address *a, char *text);
 char *mr_endpoint_text(const struct mr_endpoint *e, char *text);
 
