@@ -18,7 +18,7 @@ void support_start_dpdk(unsigned megabytes)
         return;
     char memory[16];
     snprintf(memory, sizeof memory, "%u", megabytes);
-    char *arguments[] = {"test", "--no-huge", "--in-memory", "--no-pci", "--no-telemetry", "--log-level", "4",
+    char *arguments[] = {"test", "--no-huge", "--no-shconf", "--no-pci", "--no-telemetry", "--log-level", "4",
                          "-m", memory, "-l", "0"};
     if (rte_eal_init((int)(sizeof arguments / sizeof *arguments), arguments) < 0) {
         fprintf(stderr, "support: EAL does not start: %s\n", rte_strerror(rte_errno));
