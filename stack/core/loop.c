@@ -131,7 +131,8 @@ void worker_run(struct mr_worker *w, const volatile int *stop)
             continue;
         }
         stat_add(w, STAT_core_idle_turns, 1);
-        __atomic_store_n(&w->resting, true, __ATOMIC_SEQ_CST);
+        __atomic_store_n(&w->resting, true, __ATOMIC_RELAXED);
+        __atomic_thread_fence(__ATOMIC_SEQ_CST); /* the other half is owner_wake in mailbox.c */
         if (!mailbox_pending(w) && !*stop) { /* a sender that saw us awake does not wake us: look again */
             stat_add(w, STAT_core_rests, 1);
             w->clock->rest(w->clock->self, worker_next_deadline(w));

@@ -121,6 +121,7 @@ static void worker_release_services(struct mr_worker *w)
 
 void worker_destroy(struct mr_worker *w)
 {
+    worker_group_leave(w);
     if (w->tcp) {
         worker_stop(w);
         tcp_release(w); /* resets what is left and delivers the last events */
