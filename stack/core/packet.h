@@ -17,7 +17,7 @@ struct packet_meta {
     uint8_t flags;         /* PACKET_* */
     uint8_t ttl, dscp_ecn; /* of the IP header */
     uint8_t protocol;
-    uint16_t ip_offset;    /* of the IP header from the start of data as received: for ICMP quotes */
+    uint16_t ip_offset;    /* of the IP header from m->buf_addr: for ICMP quotes */
     uint16_t ip_bytes;     /* total length of the datagram */
 
     /* Of a packet that waits in a queue of TCP: the mbuf's own `next` belongs to the device's chains. */
@@ -32,6 +32,7 @@ struct packet_meta {
 enum packet_flag {
     PACKET_GROUP = 1 << 0,            /* sent to a broadcast or multicast address, at layer 2 or 3 */
     PACKET_L4_CHECKSUM_GOOD = 1 << 1, /* the device checked it */
+    PACKET_LOOPED = 1 << 2,           /* sent by ourselves to an address of ours; never on a link */
 };
 
 #define PACKET_DATA_ROOM 2048 /* after the headroom: one full Ethernet frame and the headers that we prepend */
