@@ -37,6 +37,9 @@ bool route_is_local(const struct mr_worker *w, const struct mr_address *a);
 /* True when `a` is multicast, limited broadcast, or the broadcast address of one of our prefixes (RFC 1122 3.2.1.3). */
 bool route_is_group(const struct mr_worker *w, const struct mr_address *a);
 
+/* True when `a` is inside one of `n`'s prefixes: reached without a gateway. */
+bool route_on_link(const struct netif *n, const struct mr_address *a);
+
 /* MTU of the interface towards `destination`; 0: no route. */
 uint16_t route_mtu(struct mr_worker *w, const struct mr_address *destination);
 
@@ -45,8 +48,8 @@ uint16_t route_mtu(struct mr_worker *w, const struct mr_address *destination);
  * IP header, resolves the next hop and queues the frame. Consumes `m`. `local` any: chosen by route. */
 struct path_options {
     uint8_t protocol;
-    uint8_t ttl;      /* 0: 64 */
-    uint8_t dscp_ecn; /* the whole traffic class octet */
+    uint8_t ttl;       /* 0: 64 */
+    uint8_t dscp_ecn;  /* the whole traffic class octet */
     bool may_fragment; /* clears DF; we never fragment ourselves */
 };
 void path_out(struct mr_worker *w, struct rte_mbuf *m, const struct mr_address *local, const struct mr_address *remote,
