@@ -65,6 +65,14 @@ static bool queue_grow(struct path *p)
     return true;
 }
 
+bool path_reserve(struct path *p, uint32_t packets)
+{
+    while (p->queue_limit < packets)
+        if (!queue_grow(p))
+            return false;
+    return true;
+}
+
 static bool queue_accepts(struct path *p, uint32_t bytes)
 {
     const struct path_options *o = &p->options;

@@ -62,6 +62,9 @@ struct path {
 void path_init(struct path *p, const struct path_options *options, uint64_t seed);
 void path_free(struct path *p);
 
+/* Room for `packets` in the queue, so that path_decide allocates nothing up to there. False when memory is short. */
+bool path_reserve(struct path *p, uint32_t packets);
+
 /* Changes the conditions from now on; frames already under way keep their times. */
 void path_set(struct path *p, const struct path_options *options);
 
