@@ -26,7 +26,7 @@ struct packet_meta {
     uint32_t length;   /* payload bytes */
     uint32_t sent_us;  /* send queue: when its last byte was last transmitted, for RTT samples */
     uint16_t offset;   /* send queue: of the payload from buf_addr; data_off moves when headers are prepended */
-    uint8_t sent;      /* send queue: times its last byte was transmitted, saturating */
+    uint8_t sent;      /* send queue: enum packet_sent */
 };
 
 enum packet_flag {
@@ -34,6 +34,8 @@ enum packet_flag {
     PACKET_L4_CHECKSUM_GOOD = 1 << 1, /* the device checked it */
     PACKET_LOOPED = 1 << 2,           /* sent by ourselves to an address of ours; never on a link */
 };
+
+enum packet_sent { PACKET_UNSENT, PACKET_SENT_PART, PACKET_SENT_ONCE, PACKET_SENT_AGAIN };
 
 #define PACKET_DATA_ROOM 2048 /* after the headroom: one full Ethernet frame and the headers that we prepend */
 #define PACKET_POOL_CACHE 256
