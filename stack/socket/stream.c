@@ -186,7 +186,7 @@ void mr_stream_shutdown(struct mr_stream *s)
 /* The service lets go: it hears on_close and nothing else; what TCP still has to do it does alone. */
 static void detach(struct mr_worker *w, struct tcb *c)
 {
-    stream_event_close(w, c, MR_CLOSE_LOCAL);
+    stream_event_close(w, c, w->stopping ? MR_CLOSE_STOPPED : MR_CLOSE_LOCAL);
     c->flags |= TCB_DETACHED;
     if (c->state == TCP_CLOSED) /* ended in order and not read to the end */
         stream_event_again(w, c);
