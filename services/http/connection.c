@@ -491,6 +491,7 @@ static void on_close(struct mr_stream *s, enum mr_close_reason reason)
     if (c->file) {
         http_file_wait_end(c->file, c);
         http_file_release(c->file);
+        c->file = NULL;
     }
     head_give(c);
     http_output_release(c);

@@ -115,6 +115,7 @@ void http_file_release(void *file); /* the shape of a lend's release */
 void http_file_load_blocking(void *file);
 void http_file_check_blocking(void *file);
 void http_file_free_blocking(void *file);
-int http_file_open_beneath(int root, const char *path); /* a descriptor or -errno */
+int http_file_open_beneath(int root, const char *path);       /* a descriptor or -errno */
+int http_file_open_by_components(int root, const char *path); /* the same without openat2, following no link */
 
 #endif

@@ -18,7 +18,7 @@
 
 #define OPEN_FLAGS (O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK) /* non-blocking: a FIFO must not hang the thread */
 
-static int open_by_components(int root, const char *path)
+int http_file_open_by_components(int root, const char *path)
 {
     int at = root;
     while (*path) {
@@ -52,7 +52,7 @@ int http_file_open_beneath(int root, const char *path)
     if (descriptor >= 0)
         return (int)descriptor;
     if (errno == ENOSYS || errno == EPERM) /* an older kernel, or a sandbox that does not know the call */
-        return open_by_components(root, path);
+        return http_file_open_by_components(root, path);
     return -errno;
 }
 
