@@ -25,6 +25,8 @@ enum mr_config_type {
     MR_CONFIG_ADDRESS,  /* struct mr_address */
     MR_CONFIG_PREFIX,   /* struct mr_config_prefix */
     MR_CONFIG_CHOICE,   /* int: index into `choices` */
+    MR_CONFIG_FRACTION, /* double, 0 .. 1; accepts 0.5% and 0.005 */
+    MR_CONFIG_RATE,     /* uint64_t, bits per second; accepts 64kbit, 100Mbit, 1Gbit */
 };
 
 struct mr_config_prefix {
@@ -42,6 +44,9 @@ struct mr_config_key {
     const char *const *choices; /* NULL-terminated, for MR_CONFIG_CHOICE */
     const char *unit;           /* for the reference page; may be NULL */
     const char *sentence;       /* what it does */
+    /* A list: up to `list_max` values lie at `offset`, their number (unsigned) at `count_offset`. 0: one value. */
+    unsigned list_max;
+    size_t count_offset;
 };
 
 /* A counter of a service, one per worker; the index is the position in the table. */
