@@ -1,5 +1,7 @@
 #include "drivers/dpdk/chatter.h"
 
+#include <dlfcn.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -88,4 +90,30 @@ void chatter_release(bool failed)
     }
     held.used = 0;
     funlockfile(held.lock);
+}
+
+/* ---- libraries below a driver, which write to standard error by themselves ---- */
+
+typedef int (*print_function)(int level, const char *format, va_list arguments);
+typedef print_function (*print_setter)(print_function print);
+
+/* libbpf and libxdp share this form; what matters of it reaches us as the driver's own error. */
+static int library_print(int level, const char *format, va_list arguments)
+{
+    char line[256];
+    int n = vsnprintf(line, sizeof line, format, arguments);
+    mr_log(MR_LOG_DEBUG, "dpdk", "%.*s", (int)strcspn(line, "\n"), line);
+    return n;
+}
+
+void chatter_quiet_libraries(void)
+{
+    static const char *const libraries[][2] = {{"libbpf.so.1", "libbpf_set_print"},
+                                               {"libxdp.so.1", "libxdp_set_print"}};
+    for (unsigned i = 0; i < sizeof libraries / sizeof *libraries; i++) {
+        void *library = dlopen(libraries[i][0], RTLD_LAZY | RTLD_NOLOAD);
+        print_setter set = library ? (print_setter)dlsym(library, libraries[i][1]) : NULL;
+        if (set)
+            set(library_print);
+    }
 }

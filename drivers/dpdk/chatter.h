@@ -18,4 +18,7 @@ uint32_t chatter_level(enum mr_log_level level);
 void chatter_hold(void);
 void chatter_release(bool failed);
 
+/* After EAL loaded its drivers: libbpf's and libxdp's lines too, at debug level. */
+void chatter_quiet_libraries(void);
+
 #endif

@@ -123,6 +123,7 @@ int dpdk_eal_start(const struct dpdk_eal_config *config)
     int result = eal_init_unpinned(&a, &allowed);
     chatter_release(result < 0);
     arguments_free(&a);
+    chatter_quiet_libraries();
     if (result < 0) {
         mr_log(MR_LOG_ERROR, "dpdk", "EAL does not start: %s", rte_strerror(rte_errno));
         return MR_ERROR_SYSTEM;

@@ -84,12 +84,27 @@ static unsigned mtu_choose(const struct kind *kind, const struct dpdk_port_confi
     return mtu ? mtu : RTE_ETHER_MTU;
 }
 
+/* Bytes of IP datagram that the device takes at most; some drivers only tell the frame. */
+static unsigned mtu_limit(const struct rte_eth_dev_info *info)
+{
+    if (info->max_mtu && info->max_mtu != UINT16_MAX)
+        return info->max_mtu;
+    return info->max_rx_pktlen > RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN
+               ? info->max_rx_pktlen - RTE_ETHER_HDR_LEN - RTE_ETHER_CRC_LEN
+               : UINT16_MAX;
+}
+
 /* A frame larger than a packet's room needs a chain, if the device makes them. */
 static int room_check(struct dpdk_port *port, const struct dpdk_port_config *config, struct rte_mempool *pool,
                       struct rte_eth_conf *conf)
 {
     unsigned room = rte_pktmbuf_data_room_size(pool) - RTE_PKTMBUF_HEADROOM;
     unsigned frame = conf->rxmode.mtu + RTE_ETHER_HDR_LEN;
+    if (conf->rxmode.mtu > mtu_limit(&port->info)) {
+        mr_log(MR_LOG_ERROR, "dpdk", "port %s: mtu %u: the device takes at most %u", config->name, conf->rxmode.mtu,
+               mtu_limit(&port->info));
+        return MR_ERROR_UNSUPPORTED;
+    }
     if (frame <= room)
         return MR_OK;
     if (port->info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_SCATTER) {

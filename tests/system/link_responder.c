@@ -403,7 +403,7 @@ int main(int argc, char **argv)
     mr_time now = r.clock.now(r.clock.self);
     r.end = r.for_seconds ? now + r.for_seconds * MR_SECOND : MR_NEVER;
     r.next_send = now;
-    printf("ready %s %s interrupt=%s\n", r.port.kind, argv[optind],
+    printf("ready %s interrupt=%s\n", r.port.kind,
            dpdk_clock_without_interrupt(&r.clock) ? "no" : "yes");
     fflush(stdout);
     pthread_t thread;
