@@ -20,24 +20,27 @@ static inline uint64_t add_carry(uint64_t sum, uint64_t word)
     return sum + (sum < word);
 }
 
-/* The last 0 to 7 bytes, padded with zero as they lie in memory. */
-static inline uint64_t load_tail(const uint8_t *data, size_t n)
+/* The sum of the last 0 to 7 bytes; an odd one is padded with zero as it lies in memory. */
+static inline uint64_t tail_sum(const uint8_t *data, size_t n)
 {
-    uint64_t word = 0;
-    uint8_t *to = (uint8_t *)&word;
+    uint64_t sum = 0;
+    uint32_t four;
+    uint16_t two, padded = 0;
     if (n & 4) {
-        memcpy(to, data, 4);
-        to += 4;
+        memcpy(&four, data, 4);
+        sum += four;
         data += 4;
     }
     if (n & 2) {
-        memcpy(to, data, 2);
-        to += 2;
+        memcpy(&two, data, 2);
+        sum += two;
         data += 2;
     }
-    if (n & 1)
-        *to = *data;
-    return word;
+    if (n & 1) {
+        memcpy(&padded, data, 1);
+        sum += padded;
+    }
+    return sum;
 }
 
 static inline uint32_t fold64(uint64_t sum)
@@ -60,7 +63,7 @@ uint32_t checksum_add(uint32_t sum, const void *data, size_t n)
     }
     for (; n >= 8; p += 8, n -= 8)
         a = add_carry(a, load64(p));
-    b = add_carry(b, load_tail(p, n));
+    b = add_carry(b, tail_sum(p, n));
     return fold64(add_carry(add_carry(a, b), add_carry(c, d)));
 }
 

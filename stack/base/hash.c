@@ -36,11 +36,26 @@ static inline void sip_word(struct sip *s, uint64_t word, unsigned rounds)
     s->v0 ^= word;
 }
 
-static inline uint64_t load_le(const uint8_t *data, size_t n)
+static inline uint64_t load64_le(const uint8_t *data)
 {
-    uint64_t word = 0;
-    memcpy(&word, data, n);
+    uint64_t word;
+    memcpy(&word, data, sizeof word);
     return le64toh(word);
+}
+
+static inline uint64_t load32_le(const uint8_t *data)
+{
+    uint32_t word;
+    memcpy(&word, data, sizeof word);
+    return le32toh(word);
+}
+
+/* The last 1 to 7 bytes, by loads that may overlap: the bytes they share are the same. */
+static inline uint64_t load_tail_le(const uint8_t *data, size_t n)
+{
+    if (n >= 4)
+        return load32_le(data) | load32_le(data + n - 4) << (8 * (n - 4));
+    return (uint64_t)data[0] | (uint64_t)data[n / 2] << (8 * (n / 2)) | (uint64_t)data[n - 1] << (8 * (n - 1));
 }
 
 /* Inlined into both callers with constant rounds. */
@@ -51,9 +66,9 @@ static inline __attribute__((always_inline)) uint64_t sip_hash(const struct hash
                     key->k0 ^ UINT64_C(0x6c7967656e657261), key->k1 ^ UINT64_C(0x7465646279746573)};
     uint64_t last = (uint64_t)n << 56; /* the length modulo 256, above the bytes that fill no word */
     for (; n >= 8; data += 8, n -= 8)
-        sip_word(&s, load_le(data, 8), compression);
+        sip_word(&s, load64_le(data), compression);
     if (n)
-        last |= load_le(data, n);
+        last |= load_tail_le(data, n);
     sip_word(&s, last, compression);
     s.v2 ^= 0xff;
     sip_rounds(&s, finalization);
