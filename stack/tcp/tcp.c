@@ -163,6 +163,9 @@ static void fragment_needed(struct mr_worker *w, struct tcb *c, uint16_t mtu)
 void tcp_error(struct mr_worker *w, const struct mr_endpoint *local, const struct mr_endpoint *remote, uint32_t sequence,
                int type, int code, uint16_t mtu)
 {
+    /* A connect fails at these (protocol, port, prohibited: RFC 1122 4.2.3.9, RFC 1812 5.2.7.1), never at the soft ones
+     * (net or host unreachable, MUST-56); an open connection rides out all of them, for they are easily forged. */
+    static const uint32_t hard_errors = 1u << 2 | 1u << 3 | 1u << 9 | 1u << 10 | 1u << 13;
     struct tcp *tcp = w->tcp;
     struct flow_key key = {local->address, remote->address, local->port, remote->port};
     uint32_t handle = table_lookup(&tcp->table, &key, table_hash(&tcp->table, &key));
@@ -173,7 +176,7 @@ void tcp_error(struct mr_worker *w, const struct mr_endpoint *local, const struc
         return;
     if (type == 3 && code == 4)
         fragment_needed(w, c, mtu);
-    else if (type == 3 && c->state == TCP_SYN_SENT) /* a connect fails at once; an open connection rides it out */
+    else if (type == 3 && c->state == TCP_SYN_SENT && (hard_errors & 1u << (code & 31)))
         tcp_conn_finish(w, c, code == 2 || code == 3 ? MR_CLOSE_REFUSED : MR_CLOSE_UNREACHABLE);
 }
 

@@ -23,6 +23,7 @@
 #define TCP_LISTENERS_MAX 256
 
 #define TCP_RTO_INITIAL MR_SECOND               /* RFC 6298 2.1 */
+#define TCP_RTO_REPEATED_SYN (3 * MR_SECOND)    /* for data, when the SYN had to be repeated: RFC 6298 5.7 */
 #define TCP_RTO_MINIMUM (200 * MR_MILLISECOND)  /* lower than RFC 6298's second, as every deployed stack */
 #define TCP_RTO_MAXIMUM (60 * MR_SECOND)        /* RFC 6298 2.5 */
 #define TCP_DELAYED_ACK (40 * MR_MILLISECOND)   /* RFC 9293 3.8.6.3: below 500 ms */

@@ -193,10 +193,10 @@ static bool reset_in(struct mr_worker *w, struct tcb *c, struct tcp_segment *s)
     return true;
 }
 
-/* Is this a duplicate acknowledgement? RFC 5681 section 2, (a) to (e). */
+/* Is this a duplicate acknowledgement? RFC 5681 section 2, (a) to (e). The answer to a window probe is none. */
 static bool is_duplicate_ack(const struct tcb *c, const struct tcp_segment *s)
 {
-    return c->snd_max != c->snd_una && s->length == 0 && !(s->h.flags & (TCP_SYN | TCP_FIN)) && s->h.ack == c->snd_una &&
+    return !(c->flags & TCB_PERSIST) && c->snd_max != c->snd_una && s->length == 0 && !(s->h.flags & (TCP_SYN | TCP_FIN)) && s->h.ack == c->snd_una &&
            (uint32_t)s->h.window << c->send_scale == c->snd_wnd;
 }
 
@@ -314,14 +314,16 @@ static bool refused_after_close(struct mr_worker *w, struct tcb *c, struct tcp_s
     return true;
 }
 
-/* The other side's SYN+ACK of a simultaneous open carries a SYN that we have: what counts is its acknowledgement. */
-static void simultaneous_trim(const struct tcb *c, struct tcp_segment *s)
+/* The other side's SYN+ACK of a simultaneous open carries a SYN that we have: what counts is its acknowledgement. It is
+ * acknowledged all the same (first check), for a peer to which our SYN+ACK was unacceptable waits for that. */
+static void simultaneous_trim(struct mr_worker *w, struct tcb *c, struct tcp_segment *s)
 {
     if (c->state == TCP_SYN_RECEIVED && (s->h.flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK) &&
         s->h.seq + 1 == c->rcv_nxt) {
         s->h.flags &= (uint8_t)~TCP_SYN;
         s->h.seq++;
         s->h.window = (uint16_t)(s->h.window >> c->send_scale); /* a SYN's window is not scaled */
+        tcp_ack_now(w, c);
     }
 }
 
@@ -347,7 +349,7 @@ void tcp_in_slow(struct mr_worker *w, struct tcb *c, struct tcp_segment *s)
         syn_sent_in(w, c, s);
         return;
     }
-    simultaneous_trim(c, s);
+    simultaneous_trim(w, c, s);
     uint32_t length = s->length + !!(s->h.flags & TCP_SYN) + !!(s->h.flags & TCP_FIN);
     if (paws_rejects(w, c, s)) {
         tcp_ack_now(w, c);

@@ -35,7 +35,7 @@ void tcp_rtt_sample(struct tcb *c, uint32_t rtt_us)
 mr_time tcp_rto(const struct tcb *c)
 {
     if (!c->srtt_us8)
-        return TCP_RTO_INITIAL;
+        return tcp_is_synchronised(c) ? TCP_RTO_REPEATED_SYN : TCP_RTO_INITIAL; /* Karn kept the sample of the SYN */
     mr_time rto = (mr_time)(c->srtt_us8 / 8 + RTE_MAX(c->rttvar_us4, 1u)) * MR_MICROSECOND;
     rto = RTE_MAX(rto, TCP_RTO_MINIMUM);
     return RTE_MIN(rto, TCP_RTO_MAXIMUM);
@@ -46,7 +46,9 @@ uint32_t tcp_congestion_window(const struct tcb *c)
     uint32_t cwnd = c->cc.cwnd;
     if (c->flags & TCB_RECOVERY)
         return cwnd + (c->flight ? c->flight->inflate : 0);
-    return cwnd + RTE_MIN((uint32_t)c->dup_acks, 2u) * c->cc.mss; /* limited transmit */
+    if (c->snd_nxt != c->snd_max)
+        return cwnd; /* limited transmit is for data not sent before: RFC 3042 2 */
+    return cwnd + RTE_MIN((uint32_t)c->dup_acks, 2u) * c->cc.mss;
 }
 
 static void recovery_enter(struct mr_worker *w, struct tcb *c)
@@ -54,7 +56,8 @@ static void recovery_enter(struct mr_worker *w, struct tcb *c)
     struct tcp_flight *f = c->flight;
     f->recover = c->snd_max;
     f->recover_valid = true;
-    algorithm(c)->on_loss(&c->cc, MR_LOSS_FAST, c->snd_max - c->snd_una, w->now);
+    /* What limited transmit sent beyond the window does not count as flight (RFC 5681 3.2 step 2). */
+    algorithm(c)->on_loss(&c->cc, MR_LOSS_FAST, RTE_MIN(c->snd_max - c->snd_una, c->cc.cwnd), w->now);
     cwnd_clamp(c);
     f->inflate = DUP_ACK_THRESHOLD * c->cc.mss;
     c->flags |= TCB_RECOVERY | TCB_RETRANSMIT;

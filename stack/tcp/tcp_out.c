@@ -16,11 +16,12 @@ void tcp_output_mark(struct mr_worker *w, struct tcb *c)
 
 /* -- the receive window ------------------------------------------------------------------------------------------------ */
 
-/* The edge that the budget allows now. */
+/* The edge that the budget allows now, no further than the field can say: without scaling 64 KiB. */
 static uint32_t window_edge(const struct tcb *c)
 {
     uint32_t budget = c->stream.binding->options.receive_budget;
     uint32_t room = budget > c->receive_queued ? budget - c->receive_queued : 0;
+    room = RTE_MIN(room, 65535u << c->receive_scale);
     return seq_max(c->rcv_adv, c->rcv_nxt + room); /* SHLD-14: never to the left */
 }
 
