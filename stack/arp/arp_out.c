@@ -117,9 +117,11 @@ void arp_confirm(struct mr_worker *w, struct arp_entry *e, const uint8_t mac[6])
         eth_out(w, e->netif, waiting[i], e->mac, ETH_IP4);
 }
 
-/* A first packet for a neighbour that we do not know: asks at once. */
+/* A first packet for a neighbour that we do not know: asks at once. Half of the table stays for those that are known. */
 static struct arp_entry *start_resolution(struct mr_worker *w, struct netif *n, uint32_t address)
 {
+    if (w->arp->incomplete >= w->arp->entries.limit / 2)
+        return NULL;
     struct arp_entry *e = arp_entry_new(w, n, address);
     if (!e)
         return NULL;

@@ -84,8 +84,6 @@ static bool evict(struct mr_worker *w)
 struct arp_entry *arp_entry_new(struct mr_worker *w, struct netif *n, uint32_t address)
 {
     struct arp *a = w->arp;
-    if (a->incomplete >= a->entries.limit / 2)
-        return NULL;
     if (a->entries.used == a->entries.limit && !evict(w))
         return NULL;
     struct arp_entry *e = slab_get(&a->entries);
