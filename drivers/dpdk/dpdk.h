@@ -57,6 +57,9 @@ int dpdk_port_check(const struct dpdk_port_config *config, struct dpdk_complaint
  * closed when the last of its links is. */
 int dpdk_port_open(const struct dpdk_port_config *config, struct rte_mempool *const *pools, struct mr_link *links);
 
+/* Packets that the driver itself may hold of each queue's pool: a term of the pool's size. 0 for an unknown kind. */
+unsigned dpdk_port_packets(const struct dpdk_port_config *config);
+
 /* The kinds in order, for messages and documentation; NULL after the last. */
 const char *dpdk_kind_name(unsigned index);
 const char *dpdk_kind_needs(const char *kind);   /* one sentence; NULL: no such kind */

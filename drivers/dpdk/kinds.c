@@ -10,7 +10,7 @@ static const struct kind kinds[] = {
     {
         .name = "tap",
         .driver = "net_tap",
-        .flags = KIND_INTERRUPT | KIND_OWN_MAC,
+        .flags = KIND_INTERRUPT | KIND_OWN_MAC | KIND_RINGS,
         .needs = "CAP_NET_ADMIN and /dev/net/tun",
         .example = TRY "tap,interface=mr0 --host 198.18.0.1/24 --address 198.18.0.2",
         .parameters =
@@ -55,6 +55,7 @@ static const struct kind kinds[] = {
         .driver = "net_af_xdp",
         .flags = KIND_INTERFACE,
         .socket_domain = AF_XDP,
+        .packets = 4096, /* fill and completion rings of 2048 each */
         .queues_devarg = "queue_count",
         .needs = "CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF and an interface whose far end has checksum and segmentation "
                  "offloads off",
@@ -124,7 +125,7 @@ static const struct kind kinds[] = {
     {
         .name = "virtio_user",
         .driver = "net_virtio_user",
-        .flags = KIND_INTERRUPT,
+        .flags = KIND_INTERRUPT | KIND_RINGS,
         .queues_devarg = "queues",
         .needs = "a vhost-user backend listening at the path",
         .example = TRY "virtio_user,path=/tmp/mr.sock --address 198.18.0.2",
@@ -193,7 +194,7 @@ static const struct kind kinds[] = {
     {
         .name = "pci",
         .driver = NULL,
-        .flags = KIND_INTERRUPT | KIND_CHECKSUM | KIND_PCI,
+        .flags = KIND_INTERRUPT | KIND_CHECKSUM | KIND_PCI | KIND_RINGS,
         .needs = "hugepages, and a network card bound to vfio-pci",
         .example = TRY "pci,address=0000:03:00.0 --address 198.18.0.2",
         .parameters =
@@ -251,4 +252,15 @@ const char *dpdk_kind_example(const char *name)
 {
     const struct kind *kind = kind_find(name);
     return kind ? kind->example : NULL;
+}
+
+unsigned dpdk_port_packets(const struct dpdk_port_config *config)
+{
+    const struct kind *kind = kind_find(config->kind);
+    if (!kind || kind->packets)
+        return kind ? kind->packets : 0;
+    if (!(kind->flags & KIND_RINGS))
+        return 0;
+    return (config->rx_descriptors ? config->rx_descriptors : KIND_DESCRIPTORS_DEFAULT) +
+           (config->tx_descriptors ? config->tx_descriptors : KIND_DESCRIPTORS_DEFAULT);
 }

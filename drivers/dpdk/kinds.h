@@ -4,11 +4,14 @@
 
 #include "drivers/dpdk/dpdk.h"
 
+#define KIND_DESCRIPTORS_DEFAULT 256
+
 enum kind_flag {
     KIND_INTERRUPT = 1 << 0, /* the driver hands out a descriptor for each receive queue */
     KIND_OWN_MAC = 1 << 1,   /* the device's address is the kernel's or nobody's: we pick ours */
     KIND_CHECKSUM = 1 << 2,  /* its checksum offloads are done by hardware and may be used */
     KIND_PCI = 1 << 3,       /* found on a bus by its address; no device is created */
+    KIND_RINGS = 1 << 5,     /* its rings hold packets of the pool: as many as they have descriptors */
     KIND_INTERFACE = 1 << 4, /* sits on a kernel interface, named by the parameter `interface` */
 };
 
@@ -31,6 +34,7 @@ struct kind {
     unsigned flags;            /* enum kind_flag */
     int socket_domain;         /* of the sockets that the driver reads from, 0: none */
     const char *queues_devarg; /* that takes the number of queues; NULL: the driver needs none */
+    unsigned packets;          /* that its driver holds for a queue, whatever the descriptors; 0: see KIND_RINGS */
     const char *needs;
     const char *example;
     struct kind_parameter parameters[DPDK_PARAMETERS_MAX + 1]; /* ends with a NULL name */

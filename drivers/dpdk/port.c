@@ -15,9 +15,8 @@
 #include "drivers/dpdk/chatter.h"
 #include "drivers/dpdk/event.h"
 
-#define DESCRIPTORS_DEFAULT 256
-#define PORT_NONE           UINT16_MAX
-#define DEVARGS_MAX         (PATH_MAX * 2 + 256)
+#define PORT_NONE   UINT16_MAX
+#define DEVARGS_MAX (PATH_MAX * 2 + 256)
 
 static int fail(const struct dpdk_port_config *config, int error, const char *what, int code)
 {
@@ -120,8 +119,8 @@ static int room_check(struct dpdk_port *port, const struct dpdk_port_config *con
 static int queues_set_up(struct dpdk_port *port, const struct dpdk_port_config *config,
                          struct rte_mempool *const *pools)
 {
-    uint16_t rx = (uint16_t)(config->rx_descriptors ? config->rx_descriptors : DESCRIPTORS_DEFAULT);
-    uint16_t tx = (uint16_t)(config->tx_descriptors ? config->tx_descriptors : DESCRIPTORS_DEFAULT);
+    uint16_t rx = (uint16_t)(config->rx_descriptors ? config->rx_descriptors : KIND_DESCRIPTORS_DEFAULT);
+    uint16_t tx = (uint16_t)(config->tx_descriptors ? config->tx_descriptors : KIND_DESCRIPTORS_DEFAULT);
     int code = rte_eth_dev_adjust_nb_rx_tx_desc(port->port_id, &rx, &tx);
     int socket = rte_eth_dev_socket_id(port->port_id);
     for (uint16_t q = 0; q < port->queues && code == 0; q++) {

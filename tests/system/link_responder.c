@@ -403,8 +403,8 @@ int main(int argc, char **argv)
     mr_time now = r.clock.now(r.clock.self);
     r.end = r.for_seconds ? now + r.for_seconds * MR_SECOND : MR_NEVER;
     r.next_send = now;
-    printf("ready %s interrupt=%s\n", r.port.kind,
-           dpdk_clock_without_interrupt(&r.clock) ? "no" : "yes");
+    printf("ready %s interrupt=%s packets_held=%u\n", r.port.kind,
+           dpdk_clock_without_interrupt(&r.clock) ? "no" : "yes", rte_mempool_in_use_count(r.pools[0]));
     fflush(stdout);
     pthread_t thread;
     if (pthread_create(&thread, NULL, loop, &r) != 0)

@@ -3,6 +3,8 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -146,6 +148,72 @@ static void every_kind_has_needs_and_example(void **state)
     assert_null(dpdk_kind_needs("none"));
 }
 
+static void packets_held_follow_the_descriptors(void **state)
+{
+    struct dpdk_port_config c = {.name = "p", .kind = "tap"};
+    assert_int_equal(dpdk_port_packets(&c), 512);
+    c.rx_descriptors = 1024;
+    assert_int_equal(dpdk_port_packets(&c), 1280);
+    c.kind = "af_xdp";
+    assert_int_equal(dpdk_port_packets(&c), 4096);
+    c.kind = "null";
+    assert_int_equal(dpdk_port_packets(&c), 0);
+}
+
+static char *doctor_say(const struct dpdk_eal_config *config, unsigned *errors)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+    assert_non_null(out);
+    *errors = dpdk_doctor(config, out);
+    fclose(out);
+    return text;
+}
+
+static void doctor_names_each_error_and_its_remedy(void **state)
+{
+    const struct dpdk_port_config ports[] = {
+        {.name = "good", .kind = "null"},
+        {.name = "bad", .kind = "tap"},
+        {.name = "card", .kind = "pci", .parameter_count = 1, .parameters = {{"address", "ffff:ff:ff.7"}}},
+    };
+    const struct dpdk_eal_config config = {
+        .memory_mib = 1u << 30, .hugepages = DPDK_HUGEPAGES_ALWAYS, .ports = ports, .port_count = 3};
+    unsigned errors;
+    char *text = doctor_say(&config, &errors);
+    assert_int_equal(errors, 3);
+    assert_non_null(strstr(text, "error hugepages: "));
+    assert_non_null(strstr(text, "/proc/sys/vm/nr_hugepages"));
+    assert_non_null(strstr(text, "ok port good: null"));
+    assert_non_null(strstr(text, "error port bad: interface: missing"));
+    assert_non_null(strstr(text, "error port card: ffff:ff:ff.7 is not bound"));
+    free(text);
+}
+
+static void host_interface_refuses_what_is_malformed(void **state)
+{
+    assert_int_equal(host_interface_configure("", "198.18.0.1/24", true, 0), MR_ERROR_INVALID);
+    assert_int_equal(host_interface_configure("a/../b", NULL, true, 0), MR_ERROR_INVALID);
+    assert_int_equal(host_interface_configure("sixteen-letters-", NULL, true, 0), MR_ERROR_INVALID);
+    static const char *const prefixes[] = {"",
+                                           "198.18.0.1",
+                                           "198.18.0.1/",
+                                           "198.18.0.1/33",
+                                           "198.18.0.1/24x",
+                                           "198.18.0/24",
+                                           "198.18.0.1/-1",
+                                           "198.18.0.1/+8",
+                                           "::1/64",
+                                           "198.18.100.100/2400000000000"};
+    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++)
+        assert_int_equal(host_interface_configure("lo", prefixes[i], true, 0), MR_ERROR_INVALID);
+    assert_int_equal(host_interface_configure("no-such-link", NULL, true, 0), MR_ERROR_UNKNOWN);
+    assert_int_equal(host_interface_mtu("no-such-link"), 0);
+    assert_false(host_interface_exists("no-such-link"));
+    assert_true(host_interface_exists("lo"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -153,6 +221,9 @@ int main(void)
         cmocka_unit_test(devargs_longer_than_room_are_refused),
         cmocka_unit_test(refused_config_names_key_and_expectation),
         cmocka_unit_test(every_kind_has_needs_and_example),
+        cmocka_unit_test(packets_held_follow_the_descriptors),
+        cmocka_unit_test(doctor_names_each_error_and_its_remedy),
+        cmocka_unit_test(host_interface_refuses_what_is_malformed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
