@@ -23,8 +23,11 @@ void test_host_start(struct test_host *h, const char *prefix, uint32_t offloads)
     test_clock_init(&h->clock, 1000 * MR_SECOND);
     test_link_init(&h->link, "test0", pool);
     h->link.link.offloads = offloads;
-    const struct worker_options options = {
-        .seed = 1, .secret = {1, 2}, .pool = pool, .clock = &h->clock.clock, .limits = {.connections = 64}};
+    const struct worker_options options = {.seed = 1,
+                                           .secret = {1, 2},
+                                           .pool = pool,
+                                           .clock = &h->clock.clock,
+                                           .limits = {.connections = 64, .half_open = 64, .time_wait = 64}};
     h->w = worker_create(&options);
     if (!h->w || worker_add_link(h->w, &h->link.link, &h->netif) != MR_OK ||
         !mr_prefix_parse(prefix, &address, &bits) || netif_add_address(h->w, h->netif, &address, bits) != MR_OK)
