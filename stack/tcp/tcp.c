@@ -117,8 +117,9 @@ void tcp_release(struct mr_worker *w)
         tcp_walk(w, FLOW_CONNECTION, abort_one, NULL);
         tcp_walk(w, FLOW_HALF_OPEN, drop_half_open, NULL);
     }
-    while (tcp->ended) /* in no table any more, but their services wait for on_close */
-        mr_stream_abort(&((struct tcb *)((uint8_t *)tcp->ended - offsetof(struct tcb, timer)))->stream);
+    /* In no table any more, but their services wait for on_close; each leaves the list when that is delivered. */
+    for (struct mr_wheel_node *n = tcp->ended; n; n = n->next)
+        mr_stream_abort(&((struct tcb *)((uint8_t *)n - offsetof(struct tcb, timer)))->stream);
     while (tcp->ready_count || tcp->output_count) {
         stream_deliver(w);
         tcp_output(w);
