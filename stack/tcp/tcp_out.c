@@ -16,13 +16,17 @@ void tcp_output_mark(struct mr_worker *w, struct tcb *c)
 
 /* -- the receive window ------------------------------------------------------------------------------------------------ */
 
-/* The edge that the budget allows now, no further than the field can say: without scaling 64 KiB. */
-static uint32_t window_edge(const struct tcb *c)
+/* What the budget allows now, no more than the field can say: without scaling 64 KiB. */
+static uint32_t window_room(const struct tcb *c)
 {
     uint32_t budget = c->stream.binding->options.receive_budget;
     uint32_t room = budget > c->receive_queued ? budget - c->receive_queued : 0;
-    room = RTE_MIN(room, 65535u << c->receive_scale);
-    return seq_max(c->rcv_adv, c->rcv_nxt + room); /* SHLD-14: never to the left */
+    return RTE_MIN(room, 65535u << c->receive_scale);
+}
+
+static uint32_t window_edge(const struct tcb *c)
+{
+    return seq_max(c->rcv_adv, c->rcv_nxt + window_room(c)); /* SHLD-14: never to the left */
 }
 
 /* RFC 9293 3.8.6.2.2: the edge moves when it moves by a segment or by half of the buffer. */
@@ -33,8 +37,9 @@ bool tcp_window_update_due(const struct tcb *c)
     return tcp_is_synchronised(c) && !(c->flags & TCB_FIN_RECEIVED) && gain >= RTE_MIN(half, 2u * c->mss);
 }
 
-/* The window field, and rcv_adv as the peer will understand it. Rounded up by the scale, so that the edge never moves
- * left; the budget is exceeded by less than 2^scale bytes. */
+/* The window field, and rcv_adv as the peer will understand it. Rounded up by the scale, so that the edge does not move
+ * left, as long as the budget is exceeded by less than 2^scale bytes; then down, or small segments would push the edge on
+ * for ever: the peer sees it less than 2^scale to the left, which RFC 7323 2.4 warns senders of. */
 static uint16_t window_field(struct tcb *c)
 {
     uint32_t edge = window_edge(c);
@@ -42,7 +47,10 @@ static uint16_t window_field(struct tcb *c)
     if (edge - c->rcv_adv < RTE_MIN(half, (uint32_t)c->mss))
         edge = c->rcv_adv;
     uint32_t window = edge - c->rcv_nxt;
-    uint32_t field = (window + (1u << c->receive_scale) - 1) >> c->receive_scale;
+    uint32_t unit = 1u << c->receive_scale;
+    uint32_t field = (window + unit - 1) >> c->receive_scale;
+    if (field << c->receive_scale >= window_room(c) + unit)
+        field = window >> c->receive_scale;
     field = RTE_MIN(field, 65535u);
     c->rcv_adv = seq_max(c->rcv_adv, c->rcv_nxt + (field << c->receive_scale));
     return (uint16_t)field;
