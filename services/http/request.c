@@ -27,14 +27,17 @@ struct mr_span http_request_value(const struct http_request *r, const uint8_t *h
     return http_request_text(head, r->fields[r->first[h]].value);
 }
 
+#define HEADER(symbol, text, bytes, last) _Static_assert(sizeof text - 1 == bytes, "the length of " text);
+#include "http/header.def"
+#undef HEADER
+
 enum http_header http_header_find(const uint8_t *name, size_t length)
 {
     if (length == 0 || length > UINT8_MAX)
         return HTTP_HEADER_OTHER;
     switch (length << 8 | (name[length - 1] | 0x20)) {
-#define HEADER(symbol, text, bytes, last)                                    \
-    case bytes << 8 | last:                                                  \
-        _Static_assert(sizeof text - 1 == bytes, "length of a header name"); \
+#define HEADER(symbol, text, bytes, last) \
+    case bytes << 8 | last:               \
         return equal_folded(name, text, bytes) ? HTTP_HEADER_##symbol : HTTP_HEADER_OTHER;
 #include "http/header.def"
 #undef HEADER
