@@ -1,5 +1,8 @@
 #include "tests/support/tcp_recorder.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+
 #include "stack/core/layers.h"
 
 struct tcp_record tcp_record;
@@ -17,6 +20,11 @@ void tcp_release(struct mr_worker *w)
 void tcp_in_gather(struct mr_worker *w, struct rte_mbuf *m, const struct mr_address *source,
                    const struct mr_address *destination)
 {
+    const char *why;
+    if (rte_mbuf_check(m, 1, &why) != 0) {
+        fprintf(stderr, "tcp recorder: %s\n", why);
+        abort();
+    }
     tcp_record.segments++;
     tcp_record.source = *source;
     tcp_record.destination = *destination;

@@ -239,6 +239,25 @@ static void verification_goes_to_the_station_first_and_then_to_all(void **state)
     test_host_expect(&host, our_request(EVERYBODY, PEER));
 }
 
+static void neighbour_resolved_for_a_packet_counts_as_used(void **state)
+{
+    send_marked(PEER, 1);
+    test_host_in(&host, peer_reply());
+    test_link_empty(&host.link);
+    test_host_pass(&host, 60 * MR_SECOND + MR_MILLISECOND);
+    test_host_expect(&host, our_request(PEER_MAC, PEER));
+}
+
+static void cached_path_dies_with_its_neighbour(void **state)
+{
+    test_host_learn(&host, PEER, PEER_MAC);
+    send_marked(PEER, 1);
+    assert_int_equal(sent_mark(PEER_MAC), 1);
+    arp_entry_delete(host.w, arp_find(host.w, host.netif, PEER));
+    send_marked(PEER, 2);
+    test_host_expect(&host, our_request(EVERYBODY, PEER));
+}
+
 static void strangers_fill_three_quarters_of_the_table_at_most(void **state)
 {
     struct arp *a = host.w->arp;
@@ -384,6 +403,8 @@ int main(void)
         SETTLED(unused_neighbour_is_forgotten_after_a_minute),
         SETTLED(neighbour_in_use_is_verified_by_unicast_without_a_pause),
         SETTLED(verification_goes_to_the_station_first_and_then_to_all),
+        SETTLED(neighbour_resolved_for_a_packet_counts_as_used),
+        SETTLED(cached_path_dies_with_its_neighbour),
         SETTLED(strangers_fill_three_quarters_of_the_table_at_most),
         SETTLED(unresolved_neighbours_take_half_of_the_table_at_most),
         SETTLED(full_table_gives_up_an_idle_neighbour_for_a_new_one),

@@ -78,6 +78,20 @@ static void echo_keeps_the_service_class_and_not_the_congestion_mark(void **stat
     expect_echo(1, 10, 0xb8);
 }
 
+static void echo_in_place_forgets_what_the_device_said_of_the_request(void **state)
+{
+    struct frame *f = message(8, 0, 1, 10);
+    struct rte_mbuf *m = rte_pktmbuf_alloc(host.pool);
+    memcpy(rte_pktmbuf_append(m, (uint16_t)f->n), f->bytes, f->n);
+    m->ol_flags = RTE_MBUF_F_RX_IP_CKSUM_GOOD | RTE_MBUF_F_RX_RSS_HASH;
+    test_link_inject_mbuf(&host.link, m);
+    test_host_turn(&host);
+    m = test_link_take_mbuf(&host.link);
+    assert_non_null(m);
+    assert_int_equal(m->ol_flags, 0);
+    rte_pktmbuf_free(m);
+}
+
 static void echo_in_a_chain_is_returned_whole(void **state)
 {
     host.netif->offloads = MR_LINK_TX_MULTI_SEGMENT;
@@ -262,6 +276,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(echo_returns_the_data_of_every_size),
         TEST(echo_keeps_the_service_class_and_not_the_congestion_mark),
+        TEST(echo_in_place_forgets_what_the_device_said_of_the_request),
         TEST(echo_in_a_chain_is_returned_whole),
         TEST(echo_to_a_group_is_not_answered),
         TEST(echo_beyond_the_rate_is_dropped_until_time_passes),

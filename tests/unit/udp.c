@@ -218,6 +218,31 @@ static void unopened_port_is_answered_by_unreachable(void **state)
     assert_memory_equal(got, expected.bytes, n);
 }
 
+static struct mr_datagram to(uint32_t address, uint16_t port, const uint8_t *data, size_t n)
+{
+    return (struct mr_datagram){.remote = {mr_address_ip4(address), port}, .payload = {data, n}};
+}
+
+/* RFC 768: a checksum that comes out as zero is sent as all ones. */
+static void checksum_of_zero_is_sent_as_ones(void **state)
+{
+    struct seen s = {0};
+    struct mr_port *p;
+    assert_int_equal(open_port(0, 7, &s, &p), MR_OK);
+    unsigned ones = 0;
+    for (uint32_t value = 0; value < 0x10000; value++) {
+        uint8_t data[2], got[128];
+        frame_put_16(data, (uint16_t)value);
+        struct mr_datagram one = to(PEER, 5000, data, sizeof data);
+        assert_int_equal(mr_datagram_send(p, &one, 1), 1);
+        test_host_turn(&host);
+        assert_int_equal(test_link_take(&host.link, got, sizeof got), 14 + 20 + 8 + 2);
+        assert_int_not_equal(frame_get_16(got + 14 + 20 + 6), 0);
+        ones += frame_get_16(got + 14 + 20 + 6) == 0xffff;
+    }
+    assert_int_equal(ones, 1);
+}
+
 static void echoed_burst_leaves_whole_and_checksummed(void **state)
 {
     static struct frame expected;
@@ -238,11 +263,6 @@ static void echoed_burst_leaves_whole_and_checksummed(void **state)
         assert_int_equal(n, expected.n);
         assert_memory_equal(got, expected.bytes, n);
     }
-}
-
-static struct mr_datagram to(uint32_t address, uint16_t port, const uint8_t *data, size_t n)
-{
-    return (struct mr_datagram){.remote = {mr_address_ip4(address), port}, .payload = {data, n}};
 }
 
 static void sending_stops_at_the_first_that_cannot_go(void **state)
@@ -355,6 +375,7 @@ int main(void)
         TEST(port_closed_by_its_own_handler_gets_nothing_more),
         TEST(port_closed_by_another_handler_in_the_same_turn_gets_nothing),
         TEST(unopened_port_is_answered_by_unreachable),
+        TEST(checksum_of_zero_is_sent_as_ones),
         TEST(echoed_burst_leaves_whole_and_checksummed),
         TEST(sending_stops_at_the_first_that_cannot_go),
         TEST(large_frames_go_as_chains),
