@@ -6,7 +6,10 @@
 
 #include "tools/millrace/command.h"
 
-static const struct command *const commands[] = {&command_check, &command_reference, &command_version};
+static const struct command *const commands[] = {
+    &command_run,     &command_check, &command_doctor, &command_status,    &command_stat,    &command_conns,
+    &command_capture, &command_set,   &command_drain,  &command_reference, &command_version,
+};
 #define COMMANDS (sizeof commands / sizeof *commands)
 
 int command_usage(const struct command *c, const char *format, ...)
