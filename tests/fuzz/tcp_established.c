@@ -15,6 +15,7 @@
 #define PACKETS        2048
 #define OPERATIONS_MAX 200
 #define LOANS_MAX      64
+#define STEPS_MAX      300
 
 struct fuzz {
     const uint8_t *at, *end;
@@ -203,7 +204,8 @@ static void time_pass(struct fuzz *f)
 {
     uint8_t how = take8(f);
     mr_time step = (MR_MILLISECOND / 8) << (how & 15), until = f->world.now + step * (1 + (how >> 4));
-    while (world_step(&f->world, until))
+    unsigned steps = 0; /* a worker without packets tries again every few hundred microseconds: not for a minute */
+    while (world_step(&f->world, until) && ++steps < STEPS_MAX)
         ;
 }
 
