@@ -123,6 +123,8 @@ static const struct bad {
 
     {"name: a/b\n" INTERFACE, "f:1:7: name 'a/b' becomes part of a path, expected letters, digits, - and _\n"},
 
+    {"congestion: renno\n" INTERFACE, "f:1:13: there is no congestion control 'renno', did you mean 'reno'?\n"},
+
     /* Interfaces and drivers. */
     {"interfaces:\n- {name: mr0, address: 198.18.0.2/24}\n- {name: mr0, address: 198.18.1.2/24}\n",
      "f:3:10: interface name 'mr0' is given twice, first on line 2\n"},

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "stack/tcp/tcp.h"
 #include "tools/millrace/config.h"
 #include "tools/millrace/config_port.h"
 
@@ -276,6 +277,20 @@ static void check_workers(const struct config *c, struct config_report *r)
                                   (unsigned long)w->cores[i]);
 }
 
+static void check_congestion(const struct config *c, struct config_report *r)
+{
+    const char *names[32];
+    unsigned n = 0;
+    for (; n < 32 && tcp_algorithms[n]; n++)
+        names[n] = tcp_algorithms[n]->name;
+    if (tcp_algorithm_find(c->congestion) >= 0)
+        return;
+    const char *nearest = config_nearest(c->congestion, names, n);
+    config_report_add(r, config_mark_of(c, &c->congestion), "there is no congestion control '%s', %s '%s'%s",
+                      c->congestion, nearest ? "did you mean" : "expected such as", nearest ? nearest : names[0],
+                      nearest ? "?" : "");
+}
+
 void config_check(const struct config *c, struct config_report *r)
 {
     if (c->name[strspn(c->name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")])
@@ -285,6 +300,7 @@ void config_check(const struct config *c, struct config_report *r)
         config_report_add(r, (struct config_mark){0, 0},
                           "no interface, expected `interfaces:` with at least one, such as `- {name: mr0, address: "
                           "198.18.0.2/24}`");
+    check_congestion(c, r);
     check_workers(c, r);
     for (unsigned i = 0; i < c->interface_count; i++)
         check_interface(c, &c->interface[i], r);
