@@ -31,7 +31,7 @@ static int start_unsettled(void **state)
 
 static int stop(void **state)
 {
-    worker_check(host.w);
+    arp_check(host.w);
     test_host_stop(&host);
     return 0;
 }

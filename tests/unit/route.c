@@ -25,7 +25,7 @@ static int start(void **state)
 
 static int stop(void **state)
 {
-    worker_check(host.w);
+    route_trie_check(&host.w->route->trie);
     test_host_stop(&host);
     return 0;
 }
