@@ -1,5 +1,7 @@
 #include "http/http_wire.h"
 
+#include "http/char_class.h"
+
 /* Generated code falls from one state into the next. */
 #pragma GCC diagnostic ignored "-Wimplicit-fallthrough"
 
@@ -35,7 +37,10 @@
     }
     action target_begin { r->target = r->path = r->query = (struct http_text){(uint16_t)(p - head), 0}; }
     action target_end { r->target.length = (uint16_t)(p - head - r->target.offset); }
-    action path_begin { r->path.offset = (uint16_t)(p - head); }
+    action path_begin {
+        r->path.offset = (uint16_t)(p - head);
+        p = http_char_skip(p + 1, pe, HTTP_CHAR_PATH) - 1;
+    }
     action path_end { r->path.length = (uint16_t)(p - head - r->path.offset); }
     action query_begin { r->query.offset = (uint16_t)(p + 1 - head); }
     action query_end { r->query.length = (uint16_t)(p - head - r->query.offset); }
@@ -64,8 +69,14 @@
     machine http_fields;
     include http_common;
 
-    action mark { w->mark = (uint32_t)(p - head); }
-    action colon { w->colon = (uint32_t)(p - head); }
+    action mark {
+        w->mark = (uint32_t)(p - head);
+        p = http_char_skip(p + 1, pe, HTTP_CHAR_TOKEN) - 1;
+    }
+    action colon {
+        w->colon = (uint32_t)(p - head);
+        p = http_char_skip_value(p + 1, pe) - 1;
+    }
     action value {
         if (r->field_count >= limits->fields)
             return HTTP_WIRE_FIELDS_TOO_LARGE;

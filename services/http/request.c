@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "http/char_class.h"
+
 static uint8_t lower(uint8_t c)
 {
     return c >= 'A' && c <= 'Z' ? c | 0x20 : c;
@@ -87,13 +89,8 @@ bool http_list_next(struct mr_span *list, struct mr_span *element)
 /* RFC 9110 7.2: uri-host [":" port]. Only the alphabet is checked: there are no virtual hosts yet that would compare it. */
 static bool host_is_valid(struct mr_span v)
 {
-    for (size_t i = 0; i < v.length; i++) {
-        uint8_t c = v.data[i];
-        bool word = (lower(c) >= 'a' && lower(c) <= 'z') || (c >= '0' && c <= '9');
-        if (!word && !strchr("-._~%!$&'()*+;=:[]", c))
-            return false;
-    }
-    return !memchr(v.data, 0, v.length);
+    const uint8_t *end = v.data + v.length;
+    return http_char_skip(v.data, end, HTTP_CHAR_HOST) == end;
 }
 
 /* RFC 9110 8.6: 1*DIGIT and nothing else; a list of equal values is legal to refuse and is how requests are smuggled. */
