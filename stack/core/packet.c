@@ -1,5 +1,6 @@
 #include "stack/core/packet.h"
 
+#include "stack/core/trace.h"
 #include "stack/core/worker.h"
 
 struct rte_mempool *packet_pool_create(const char *name, unsigned count, int socket)
@@ -21,5 +22,6 @@ struct rte_mbuf *packet_new(struct mr_worker *w)
 void packet_drop(struct mr_worker *w, struct rte_mbuf *m, enum stat reason)
 {
     stat_add(w, reason, 1);
+    TRACE(w, "drop %s.%s bytes=%u", stat_descriptions[reason].area, stat_descriptions[reason].name, m->pkt_len);
     rte_pktmbuf_free(m);
 }

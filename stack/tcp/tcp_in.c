@@ -6,6 +6,7 @@
  * nothing sent or of the past, a duplicate acknowledgement, a hole in the sequence, a probe of a closed window. */
 #include "stack/base/assert.h"
 #include "stack/base/checksum.h"
+#include "stack/core/trace.h"
 #include "stack/tcp/tcp.h"
 
 void tcp_in_drop(struct mr_worker *w, struct tcp_segment *s, enum stat reason)
@@ -49,6 +50,8 @@ void tcp_in_gather(struct mr_worker *w, struct rte_mbuf *m, const struct mr_addr
     packet_trim_front(m, s->h.bytes);
     s->m = m;
     s->length = m->pkt_len;
+    TRACE(w, "tcp in %u>%u flags=%02x seq=%u ack=%u win=%u len=%u", s->h.source, s->h.destination, s->h.flags, s->h.seq,
+          s->h.ack, s->h.window, s->length);
     tcp->burst_count++;
 }
 

@@ -1,6 +1,7 @@
 /* What to send now: windows, Nagle, silly-window avoidance, FIN, acknowledgements that ride along (RFC 9293 3.8.6,
  * 3.7.4). Runs once a turn for each connection that owes something. */
 #include "stack/base/assert.h"
+#include "stack/core/trace.h"
 #include "stack/route/route.h"
 #include "stack/tcp/tcp.h"
 
@@ -65,6 +66,8 @@ static void segment_send(struct mr_worker *w, struct rte_mbuf *m, const struct f
     h->source = key->local_port;
     h->destination = key->remote_port;
     size_t n = tcp_emit(header, h);
+    TRACE(w, "tcp out %u>%u flags=%02x seq=%u ack=%u win=%u len=%u", h->source, h->destination, h->flags, h->seq, h->ack,
+          h->window, m->pkt_len);
     uint8_t *at = (uint8_t *)rte_pktmbuf_prepend(m, (uint16_t)n);
     memcpy(at, header, n);
     m->l4_len = n;
