@@ -9,8 +9,8 @@
 #include "stack/tcp/tcp_wire.h"
 
 #define PORTS_PER_ADDRESS 50000u
-#define PORT_FIRST 10000u
-#define CLIENT_NET 0x0a010000u /* 10.1.0.0/16 */
+#define PORT_FIRST        10000u
+#define CLIENT_NET        0x0a010000u /* 10.1.0.0/16 */
 
 enum { ETH = 14, IP = 20 };
 
@@ -60,8 +60,8 @@ static void segment_queue(struct bench_client *c, uint32_t i, uint8_t flags, con
     memcpy(frame + 6, c->client_mac, 6);
     put16(frame + 12, 0x0800);
     uint8_t *ip = frame + ETH, *tcp = ip + IP;
-    struct tcp_header h = {.source = port_of(i), .destination = 80, .seq = k->snd_nxt, .ack = k->rcv_nxt, .flags = flags,
-                           .window = 65535};
+    struct tcp_header h = {
+        .source = port_of(i), .destination = 80, .seq = k->snd_nxt, .ack = k->rcv_nxt, .flags = flags, .window = 65535};
     if (flags & TCP_SYN) {
         h.options.mss = 1460;
         h.options.has_scale = true;

@@ -9,9 +9,9 @@
 struct rte_mempool;
 struct rte_mbuf;
 
-#define BENCH_BURST 32
-#define BENCH_INBOX 4096
-#define BENCH_SERVER_IP 0x0a000002u /* 10.0.0.2/24; the client is 10.0.0.1 and, behind it as a gateway, 10.1.0.0/16 */
+#define BENCH_BURST      32
+#define BENCH_INBOX      4096
+#define BENCH_SERVER_IP  0x0a000002u /* 10.0.0.2/24; the client is 10.0.0.1 and, behind it as a gateway, 10.1.0.0/16 */
 #define BENCH_GATEWAY_IP 0x0a000001u
 
 struct bench_connection {

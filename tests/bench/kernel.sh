@@ -1,0 +1,199 @@
+#!/bin/bash
+# Requests per second of wrk over a veth: Millrace on AF_XDP beside nginx on the kernel's stack, one server at a time on core 0, the
+# same wrk on core 1, the same file, in turns. Prints medians and their ratio; asserts nothing. See README.md for what it
+# measures and what not.
+#
+#   kernel.sh MILLRACE [--rounds 3] [--seconds 5] [--connections "1 64 256"] [--bytes 1024] [--nginx-offloads]
+#
+#   --nginx-offloads   nginx's rounds with the veth's own offloads on at both ends: no checksum is computed at all
+set -euo pipefail
+millrace=$(realpath "$1"); shift
+rounds=3 seconds=5 connections='1 64 256' bytes=1024 nginx_offloads=no
+while [ $# -gt 0 ]; do
+    case $1 in
+    --rounds) rounds=$2; shift 2 ;;
+    --seconds) seconds=$2; shift 2 ;;
+    --connections) connections=$2; shift 2 ;;
+    --bytes) bytes=$2; shift 2 ;;
+    --nginx-offloads) nginx_offloads=yes; shift ;;
+    *) echo "kernel: unknown option $1" >&2; exit 2 ;;
+    esac
+done
+
+folder=$(mktemp -d "/tmp/mr-bench-$$-XXXX")
+near=mr-bench-$$-near far=mr-bench-$$-far # the server's namespace and wrk's
+server_pid=
+say() { echo "kernel: $*" >&2; }
+fail() { say "$*"; for f in "$folder"/*.log; do [ -s "$f" ] && sed "s|^|  ${f##*/}: |" "$f" >&2; done; exit 1; }
+clean() {
+    [ -z "$server_pid" ] || kill -KILL "$server_pid" 2>/dev/null || true
+    [ ! -s "$folder/nginx.pid" ] || kill -KILL "$(<"$folder/nginx.pid")" $(children "$(<"$folder/nginx.pid")") 2>/dev/null || true
+    ip netns del "$near" 2>/dev/null || true
+    ip netns del "$far" 2>/dev/null || true
+    rm -rf "$folder"
+}
+trap clean EXIT
+trap 'exit 130' INT TERM
+[ "$(id -u)" = 0 ] || fail "needs root: namespaces and AF_XDP"
+[ "$(nproc)" -ge 2 ] || fail "needs two cores: one for the server, one for wrk"
+
+children() { cat "/proc/$1/task/$1/children" 2>/dev/null || true; }
+
+# wait_for SECONDS COMMAND...: true as soon as the command is
+wait_for() {
+    local end=$((SECONDS + $1)); shift
+    until "$@"; do [ $SECONDS -lt $end ] || return 1; read -rt 0.05 <> <(:) || true; done
+}
+answers() { ip netns exec "$far" curl -sf -o /dev/null -m 1 "http://$1/file"; }
+gone() { ! kill -0 "$1" 2>/dev/null; }
+
+# -- the veth: v0 is wrk's kernel, v1 the server's. Millrace answers on .2, which no kernel owns; nginx on .3 ------------
+
+offloads() { # on|off: of the kernel's ends. Off for AF_XDP, or partial checksums and super-frames arrive there
+    local end
+    for end in "$far v0" "$near v1"; do
+        ip netns exec ${end% *} ethtool -K ${end#* } tx "$1" tso "$1" gso "$1" gro "$1" >/dev/null 2>&1 ||
+            fail "ethtool -K ${end#* } $1"
+    done
+}
+veth_make() {
+    local end
+    ip netns add "$near"
+    ip netns add "$far"
+    ip -n "$near" link add v1 type veth peer name v0 netns "$far" || fail "the kernel has no veth"
+    for end in "$near v1" "$far v0"; do
+        ip netns exec ${end% *} sysctl -qw net.ipv6.conf.all.disable_ipv6=1 2>/dev/null || true
+        ip -n ${end% *} link set ${end#* } up
+    done
+    ip -n "$far" addr add 198.18.0.1/24 dev v0
+    ip -n "$near" addr add 198.18.0.3/24 dev v1
+}
+
+# -- the servers ---------------------------------------------------------------------------------------------------------
+
+files_make() {
+    mkdir "$folder/www" "$folder/nginx"
+    head -c "$bytes" /dev/zero | tr '\0' x >"$folder/www/file"
+    chmod -R a+rX "$folder"
+    cat >"$folder/millrace.yaml" <<END
+workers:
+  cores: [0]
+  poll: always
+interfaces:
+  - name: xdp0
+    driver: af_xdp
+    parameters: {interface: v1}
+    address: 198.18.0.2/24
+control: {enabled: false}
+log: {level: warning}
+services:
+  - http: {listen: ":80", root: $folder/www}
+END
+    cat >"$folder/nginx.conf" <<END
+user root;
+worker_processes 1;
+pid $folder/nginx.pid;
+error_log $folder/nginx-error.log;
+events { worker_connections 4096; use epoll; }
+http {
+    access_log off;
+    sendfile on;
+    tcp_nopush on;
+    keepalive_timeout 3600;
+    keepalive_requests 4000000000;
+    open_file_cache max=64 inactive=3600s;
+    open_file_cache_valid 3600s;
+    client_body_temp_path $folder/nginx/body; proxy_temp_path $folder/nginx/proxy; fastcgi_temp_path $folder/nginx/fastcgi;
+    uwsgi_temp_path $folder/nginx/uwsgi; scgi_temp_path $folder/nginx/scgi;
+    server { listen 198.18.0.3:80 backlog=4096; root $folder/www; }
+}
+END
+}
+
+# start NAME: returns when it answers; its address in `address`, the process that serves in `serving`
+start_millrace() {
+    address=198.18.0.2
+    offloads off
+    ip netns exec "$near" taskset -c 0 "$millrace" run "$folder/millrace.yaml" >"$folder/millrace.log" 2>&1 &
+    server_pid=$!
+    wait_for 30 grep -q '^ready' "$folder/millrace.log" || fail "millrace does not start"
+    wait_for 10 answers $address || fail "millrace does not answer"
+    serving=$server_pid
+}
+start_nginx() {
+    address=198.18.0.3
+    offloads $([ $nginx_offloads = yes ] && echo on || echo off)
+    ip netns exec "$near" taskset -c 0 nginx -e "$folder/nginx-error.log" -c "$folder/nginx.conf" -g 'daemon off;' \
+        >"$folder/nginx.log" 2>&1 &
+    server_pid=$!
+    wait_for 10 answers $address || fail "nginx does not answer"
+    serving=$(children $server_pid)
+    serving=${serving%% *}
+}
+stop() {
+    kill -TERM "$server_pid"
+    wait_for 15 gone "$server_pid" || fail "$1 does not stop"
+    wait "$server_pid" || true
+    server_pid=
+    # Without the capability it started with, Millrace cannot take its program off again, and nginx would pay for it.
+    ip -n "$near" link set v1 xdp off
+}
+
+# -- one round ---------------------------------------------------------------------------------------------------------
+
+process_ticks() { awk '{print $14 + $15}' "/proc/$1/stat"; }
+core_ticks() { awk -v cpu="cpu$1" '$1 == cpu {print $2 + $3 + $4 + $7 + $8 + $9}' /proc/stat; } # without idle and iowait
+
+microseconds() { # of wrk's 1.23ms, 45.00us, 1.02s
+    awk -v t="$1" 'BEGIN {u = t; sub(/[0-9.]+/, "", u); printf "%.0f", t * (u == "s" ? 1e6 : u == "ms" ? 1e3 : 1)}'
+}
+
+# round NAME CONNECTIONS: adds `NAME CONNECTIONS requests/s p50 p99 errors server% core0% core1%` to the results
+round() {
+    local out=$folder/wrk.log hertz a0 a1 as b0 b1 bs rate p50 p99 errors
+    hertz=$(getconf CLK_TCK)
+    start_"$1"
+    # Warm: caches, ARP, congestion windows of nothing; not counted.
+    ip netns exec "$far" taskset -c 1 wrk -t1 -c"$2" -d1s "http://$address/file" >"$out" 2>&1 || fail "wrk fails"
+    a0=$(core_ticks 0) a1=$(core_ticks 1) as=$(process_ticks "$serving")
+    ip netns exec "$far" taskset -c 1 wrk -t1 -c"$2" -d"${seconds}s" --latency "http://$address/file" >"$out" 2>&1 || fail "wrk fails"
+    b0=$(core_ticks 0) b1=$(core_ticks 1) bs=$(process_ticks "$serving")
+    stop "$1"
+    rate=$(awk '/Requests\/sec/ {print $2}' "$out")
+    p50=$(microseconds "$(awk '$1 == "50%" {print $2}' "$out")")
+    p99=$(microseconds "$(awk '$1 == "99%" {print $2}' "$out")")
+    errors=$(awk '/Socket errors/ {gsub(",", ""); n += $4 + $6 + $8 + $10} /Non-2xx/ {n += $NF} END {print n + 0}' "$out")
+    percent() { echo $((($2 - $1) * 100 / (seconds * hertz))); }
+    echo "$1 $2 $rate $p50 $p99 $errors $(percent "$as" "$bs") $(percent "$a0" "$b0") $(percent "$a1" "$b1")" >>"$folder/results"
+    say "$(tail -n 1 "$folder/results" | awk '{printf "%-8s %4d connections: %s requests/s, p50 %s us, p99 %s us, %s errors", $1, $2, $3, $4, $5, $6}')"
+}
+
+median() { # NAME CONNECTIONS COLUMN
+    awk -v s="$1" -v c="$2" -v k="$3" '$1 == s && $2 == c {print $k}' "$folder/results" | sort -g |
+        awk '{v[NR] = $1} END {print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2}'
+}
+summary() {
+    local c s
+    printf '\n%-9s %11s %12s %8s %8s %7s %9s %7s %7s\n' server connections requests/s 'p50 us' 'p99 us' errors 'server %' 'core 0' 'core 1'
+    for c in $connections; do
+        for s in millrace nginx; do
+            printf '%-9s %11d %12.0f %8.0f %8.0f %7.0f %9.0f %7.0f %7.0f\n' $s "$c" \
+                $(for k in 3 4 5; do median $s "$c" $k; done) \
+                "$(awk -v s=$s -v c="$c" '$1 == s && $2 == c {n += $6} END {print n}' "$folder/results")" \
+                $(for k in 7 8 9; do median $s "$c" $k; done)
+        done
+        printf '%-9s %11d %11.2fx\n' ratio "$c" "$(awk -v a="$(median millrace "$c" 3)" -v b="$(median nginx "$c" 3)" 'BEGIN {print a / b}')"
+    done
+}
+
+veth_make
+touch "$folder/millrace.log"
+files_make
+say "$(nginx -v 2>&1 | sed 's/.*: //'), $(wrk -v 2>&1 | awk 'NR == 1 {print $1, $3}'), file of $bytes bytes, $rounds rounds of $seconds s, nginx's offloads $nginx_offloads"
+for c in $connections; do
+    for ((r = 0; r < rounds; r++)); do
+        round millrace "$c"
+        round nginx "$c"
+    done
+done
+summary
