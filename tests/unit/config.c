@@ -1,12 +1,9 @@
 /* The configuration: what is accepted, and for each mistake the exact message. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "tests/support/cmocka.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
 #include <jansson.h>
 
 #include "drivers/dpdk/dpdk.h"

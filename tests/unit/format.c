@@ -1,12 +1,9 @@
 /* What people and Prometheus read, letter for letter. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "tests/support/cmocka.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
 #include <ctype.h>
 
 #include "stack/core/stat.h"
