@@ -40,6 +40,46 @@ static void answer(struct mr_worker *w, struct netif *n, const struct arp_packet
     arp_send(w, n, &reply, request->sender_mac);
 }
 
+/* What the packet tells about its sender: the entry that it made or confirmed, or NULL. */
+static struct arp_entry *hear(struct mr_worker *w, struct netif *n, const struct arp_packet *p)
+{
+    struct arp_entry *e = p->sender ? arp_find(w, n, p->sender) : NULL;
+    if (e)
+        arp_confirm(w, e, p->sender_mac);
+    else if (p->operation == ARP_REQUEST && p->sender && is_ours(n, p->target))
+        learn(w, n, p);
+    return e;
+}
+
+/* A packet that another worker received: heard, not answered. */
+static void arp_shared(struct mr_worker *w, void *argument)
+{
+    struct rte_mbuf *m = argument;
+    struct arp_packet p;
+    enum stat reason;
+    unsigned index = m->port;
+    if (index < w->netif_count && arp_parse(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len, &p, &reason))
+        hear(w, w->netif[index], &p);
+    stat_add(w, STAT_arp_shared_in, 1);
+    rte_pktmbuf_free(m);
+}
+
+/* A device with several queues gives an ARP packet to one of them, and seldom to the one whose worker asked: every worker
+ * has the table to itself, so each hears every packet. */
+static void share(struct mr_worker *w, const struct netif *n, const struct rte_mbuf *m)
+{
+    for (unsigned i = 0, workers = w->mailbox ? mr_worker_count(w) : 1; i < workers; i++) {
+        if (i == w->index)
+            continue;
+        struct rte_mbuf *copy = rte_pktmbuf_copy(m, w->pool, 0, UINT32_MAX);
+        if (!copy)
+            return; /* they ask again */
+        copy->port = n->index;
+        if (mr_post(w, i, arp_shared, copy) != MR_OK)
+            rte_pktmbuf_free(copy);
+    }
+}
+
 void arp_in(struct mr_worker *w, struct netif *n, struct rte_mbuf *m)
 {
     struct arp_packet p;
@@ -52,12 +92,9 @@ void arp_in(struct mr_worker *w, struct netif *n, struct rte_mbuf *m)
         return packet_drop(w, m, DROP_arp_conflict);
 
     bool for_us = is_ours(n, p.target), request = p.operation == ARP_REQUEST;
-    struct arp_entry *e = p.sender ? arp_find(w, n, p.sender) : NULL;
-    if (e)
-        arp_confirm(w, e, p.sender_mac);
-    else if (request && for_us && p.sender)
-        learn(w, n, &p);
-
+    struct arp_entry *e = hear(w, n, &p);
+    if (for_us || e)
+        share(w, n, m);
     if (request && for_us) {
         stat_add(w, p.sender ? STAT_arp_requests_in : STAT_arp_probes_in, 1);
         answer(w, n, &p);

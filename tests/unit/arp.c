@@ -1,5 +1,6 @@
 /* Neighbours in virtual time: resolution, waiting packets, ageing, failure, limits, and RFC 5227 for our own address. */
 #include "stack/arp/arp.h"
+#include "stack/core/mailbox.h"
 #include "stack/ip4/ip4_wire.h"
 #include "stack/route/route.h"
 #include "tests/support/cmocka.h"
@@ -387,6 +388,31 @@ static void empty_pool_costs_the_answer_and_nothing_else(void **state)
 #define SETTLED(f)   cmocka_unit_test_setup_teardown(f, start, stop)
 #define UNSETTLED(f) cmocka_unit_test_setup_teardown(f, start_unsettled, stop)
 
+/* A reply that another worker's queue received resolves the neighbour for the worker that asked. */
+static void reply_at_another_worker_resolves_here(void **state)
+{
+    struct test_host other;
+    test_host_start(&other, "198.18.0.2/24", 0);
+    test_host_settle(&other);
+    other.w->index = 1;
+    struct worker_group *g = worker_group_create(2, 0);
+    worker_group_join(g, host.w);
+    worker_group_join(g, other.w);
+
+    send_marked(PEER, 1);
+    test_host_expect(&host, our_request(EVERYBODY, PEER));
+    test_host_in(&other, peer_reply());
+    test_host_turn(&host);
+    assert_int_equal(sent_mark(PEER_MAC), 1);
+    assert_int_equal(host.w->stat[STAT_arp_shared_in], 1);
+    test_host_expect_nothing(&other);
+
+    worker_group_leave(host.w);
+    worker_group_leave(other.w);
+    worker_group_destroy(g);
+    test_host_stop(&other);
+}
+
 int main(void)
 {
     mr_log_set_level(MR_LOG_ERROR);
@@ -404,6 +430,7 @@ int main(void)
         SETTLED(neighbour_in_use_is_verified_by_unicast_without_a_pause),
         SETTLED(verification_goes_to_the_station_first_and_then_to_all),
         SETTLED(neighbour_resolved_for_a_packet_counts_as_used),
+        SETTLED(reply_at_another_worker_resolves_here),
         SETTLED(cached_path_dies_with_its_neighbour),
         SETTLED(strangers_fill_three_quarters_of_the_table_at_most),
         SETTLED(unresolved_neighbours_take_half_of_the_table_at_most),
