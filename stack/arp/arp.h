@@ -91,9 +91,6 @@ void arp_set_state(struct mr_worker *w, struct arp_entry *e, enum arp_state stat
 /* The neighbour said that it has `mac`: reachable, and everything that waited is sent in order. */
 void arp_confirm(struct mr_worker *w, struct arp_entry *e, const uint8_t mac[6]);
 
-/* Verifies chains, counts and states. */
-void arp_check(const struct mr_worker *w);
-
 /* Out. */
 
 /* Sends one ARP packet from `n`; `to` is the Ethernet destination. */

@@ -22,6 +22,7 @@ void arp_out(struct mr_worker *w, struct netif *n, struct rte_mbuf *m, uint32_t 
 bool arp_peek(struct mr_worker *w, struct netif *n, uint32_t next_hop, uint8_t mac[6]);
 void arp_announce(struct mr_worker *w, struct netif *n, uint32_t address); /* detection, then gratuitous (RFC 5227) */
 void arp_expired(struct mr_worker *w, struct mr_wheel_node *node);
+void arp_check(const struct mr_worker *w); /* chains, counts and states of the neighbour table */
 
 /* ip4/: `m` starts at the IP header; afterwards at the transport header, without link-layer padding. */
 void ip4_in(struct mr_worker *w, struct netif *n, struct rte_mbuf *m);

@@ -146,6 +146,8 @@ void worker_destroy(struct mr_worker *w)
 void worker_check(struct mr_worker *w)
 {
     wheel_check(&w->wheel);
+    arp_check(w);
+    route_check(w);
     tcp_check(w);
 }
 

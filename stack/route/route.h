@@ -58,6 +58,9 @@ void path_out(struct mr_worker *w, struct rte_mbuf *m, const struct mr_address *
 /* The interface that path_out would use now, for back-pressure; NULL: no route. */
 struct netif *path_netif(struct mr_worker *w, const struct mr_address *remote);
 
+/* Verifies the table of routes; aborts with both values. */
+void route_check(const struct mr_worker *w);
+
 /* Something about addresses, routes or neighbours changed: cached paths are void. */
 void path_invalidate(struct mr_worker *w);
 

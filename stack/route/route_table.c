@@ -95,3 +95,8 @@ uint16_t route_mtu(struct mr_worker *w, const struct mr_address *destination)
     const struct netif *n = path_netif(w, destination);
     return n ? n->mtu : 0;
 }
+
+void route_check(const struct mr_worker *w)
+{
+    route_trie_check(&w->route->trie);
+}

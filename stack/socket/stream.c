@@ -132,14 +132,14 @@ size_t mr_stream_send_room(const struct mr_stream *s)
 }
 
 /* What a refusal promises: on_writable. When it was for memory, not for the budget, no acknowledgement may be due to bring
- * it, so the next turn does. */
+ * it: a timer does, since the next turn would most likely refuse again, and so on without rest. */
 static void refused(struct mr_worker *w, struct tcb *c)
 {
     if (!may_send(c))
         return;
     c->flags |= TCB_WANT_WRITABLE;
     if (!c->flight)
-        stream_acked(w, c);
+        tcp_timer_starved(w, c);
 }
 
 size_t mr_stream_send(struct mr_stream *s, const void *data, size_t n)

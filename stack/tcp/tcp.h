@@ -27,6 +27,7 @@
 #define TCP_RTO_MINIMUM (200 * MR_MILLISECOND)  /* lower than RFC 6298's second, as every deployed stack */
 #define TCP_RTO_MAXIMUM (60 * MR_SECOND)        /* RFC 6298 2.5 */
 #define TCP_DELAYED_ACK (40 * MR_MILLISECOND)   /* RFC 9293 3.8.6.3: below 500 ms */
+#define TCP_STARVED_RETRY (5 * MR_MILLISECOND)  /* asking for memory again; nothing tells when there is some */
 #define TCP_MSL (30 * MR_SECOND)                /* TIME-WAIT lasts twice this */
 #define TCP_FIN_WAIT_2_MAX (60 * MR_SECOND)     /* after a full close nobody waits for ever */
 #define TCP_SYN_RETRIES 7      /* 1+2+4+8+16+32+60 s and the last wait: beyond 3 minutes, MUST-23 */
@@ -86,6 +87,7 @@ enum tcb_flag {
     TCB_BACKLOG = 1 << 20,     /* counted in its listener's backlog */
     TCB_CWND_LIMITED = 1 << 21, /* the congestion window was the bound of the last flight */
     TCB_CONNECTING = 1 << 22,  /* opened by us and not yet established */
+    TCB_STARVED = 1 << 23,     /* deadline_send is the next try of a service that was refused for want of memory */
 };
 
 enum stream_event {
@@ -174,7 +176,7 @@ struct tcb {
 
     /* line 3: timers, RTT, and what a changed window or an acknowledgement in the slow path needs */
     struct mr_wheel_node timer; /* one node for all of: */
-    tcp_tick deadline_send;     /* retransmission, or window probe with TCB_PERSIST */
+    tcp_tick deadline_send;     /* retransmission, with TCB_PERSIST window probe, with TCB_STARVED on_writable */
     tcp_tick deadline_ack;
     tcp_tick deadline_idle; /* keepalive, or the end of FIN-WAIT-2 */
     uint32_t srtt_us8;      /* smoothed RTT, 1/8 us; 0: no sample yet */
@@ -410,6 +412,7 @@ void tcp_timer_sent(struct mr_worker *w, struct tcb *c);         /* data, SYN or
 void tcp_timer_acked(struct mr_worker *w, struct tcb *c);        /* snd_una moved */
 void tcp_timer_window_closed(struct mr_worker *w, struct tcb *c); /* data waits, nothing is out, no window */
 void tcp_timer_window_opened(struct mr_worker *w, struct tcb *c);
+void tcp_timer_starved(struct mr_worker *w, struct tcb *c);
 void tcp_timer_delay_ack(struct mr_worker *w, struct tcb *c);
 void tcp_timer_heard(struct mr_worker *w, struct tcb *c); /* any acceptable segment: for keepalive */
 void tcp_timer_fin_wait_2(struct mr_worker *w, struct tcb *c);

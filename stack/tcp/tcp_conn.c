@@ -122,8 +122,11 @@ void tcp_conn_finish(struct mr_worker *w, struct tcb *c, enum mr_close_reason re
     tcp_queue_free(w, c);
     tcp_reasm_free(w, c);
     tcp_congestion_stop(w, c);
-    if (reason != MR_CLOSE_DONE || (c->flags & TCB_DETACHED))
+    if (reason != MR_CLOSE_DONE || (c->flags & TCB_DETACHED)) {
+        if (c->receive_queued) /* bytes are lost: the service must not take what it has for all of it */
+            c->flags &= ~(uint32_t)TCB_FIN_RECEIVED;
         tcp_receive_free(w, c);
+    }
     if (!(c->flags & TCB_HANDED)) { /* never shown to a service: nobody is told */
         leave_backlog(c);
         c->events = 0;

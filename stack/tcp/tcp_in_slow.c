@@ -44,6 +44,7 @@ static void established(struct mr_worker *w, struct tcb *c)
     tcp_congestion_start(w, c, c->algorithm);
     stat_add(w, STAT_tcp_connected, 1);
     stream_event(w, c, EVENT_OPEN);
+    stream_acked(w, c);
     tcp_timer_heard(w, c);
     tcp_output_mark(w, c);
 }

@@ -11,7 +11,8 @@
 #include "stack/route/route.h"
 #include "stack/tcp/tcp.h"
 
-#define ATTACH_BYTES_MIN 256 /* below this a copy is cheaper than two more packets */
+#define ATTACH_BYTES_MIN  256 /* below this a copy is cheaper than two more packets */
+#define ATTACH_CHUNKS_MAX 7   /* with the header 8 packets: what the most modest devices take in one frame */
 
 /* One mr_stream_lend: shared by its chunks and by every packet that the device still holds. */
 struct lend {
@@ -57,7 +58,8 @@ static void flight_put_if_empty(struct mr_worker *w, struct tcb *c)
     }
 }
 
-static void chunk_append(struct mr_worker *w, struct tcp_flight *f, struct rte_mbuf *m, uint32_t length, uint16_t offset)
+static void chunk_append(struct mr_worker *w, struct tcp_flight *f, struct rte_mbuf *m, uint32_t length,
+                         uint16_t offset)
 {
     struct packet_meta *meta = packet_meta(m);
     meta->queue_next = NULL;
@@ -148,7 +150,8 @@ static struct rte_mbuf *lend_chunks(struct mr_worker *w, struct lend *l, const u
     return first;
 }
 
-bool tcp_queue_lend(struct mr_worker *w, struct tcb *c, const uint8_t *data, size_t n, void (*release)(void *), void *argument)
+bool tcp_queue_lend(struct mr_worker *w, struct tcb *c, const uint8_t *data, size_t n, void (*release)(void *),
+                    void *argument)
 {
     if (w->packets_held + n / TCP_LEND_CHUNK + 1 > w->packets_held_max)
         return false;
@@ -234,7 +237,8 @@ static struct rte_mbuf *segment_in_place(struct rte_mbuf *m, const struct packet
 }
 
 /* Chains clones of the chunks behind `header`. False when packets run out; the caller frees `header`. */
-static bool segment_attach(struct mr_worker *w, struct rte_mbuf *header, struct rte_mbuf *chunk, uint32_t skip, uint32_t n)
+static bool segment_attach(struct mr_worker *w, struct rte_mbuf *header, struct rte_mbuf *chunk, uint32_t skip,
+                           uint32_t n)
 {
     struct rte_mbuf *last = header;
     for (; n; chunk = packet_meta(chunk)->queue_next, skip = 0) {
@@ -258,22 +262,64 @@ static bool segment_attach(struct mr_worker *w, struct rte_mbuf *header, struct 
     return true;
 }
 
-static void segment_copy(struct mr_worker *w, struct rte_mbuf *m, struct rte_mbuf *chunk, uint32_t skip, uint32_t n)
+/* One more packet behind `header`; NULL when packets run out. */
+static struct rte_mbuf *segment_extend(struct mr_worker *w, struct rte_mbuf *header, struct rte_mbuf *last)
 {
-    stat_add(w, STAT_tcp_payload_copied, n);
-    for (; n; chunk = packet_meta(chunk)->queue_next, skip = 0) {
-        uint32_t k = RTE_MIN(n, packet_meta(chunk)->length - skip);
-        memcpy(rte_pktmbuf_append(m, (uint16_t)k), chunk_data(chunk) + skip, k);
-        n -= k;
-    }
+    struct rte_mbuf *m = packet_new(w);
+    if (!m)
+        return NULL;
+    m->data_off = 0;
+    last->next = m;
+    header->nb_segs++;
+    return m;
 }
 
-static bool may_attach(const struct mr_worker *w, const struct rte_mbuf *chunk, uint32_t n)
+/* Copies behind `header`, into as few packets as it takes. False when packets run out; the caller frees `header`. */
+static bool segment_copy(struct mr_worker *w, struct rte_mbuf *header, struct rte_mbuf *chunk, uint32_t skip,
+                         uint32_t n)
+{
+    struct rte_mbuf *last = header;
+    stat_add(w, STAT_tcp_payload_copied, n);
+    while (n) {
+        uint32_t room = rte_pktmbuf_tailroom(last), k = RTE_MIN(n, packet_meta(chunk)->length - skip);
+        if (!room) {
+            last = segment_extend(w, header, last);
+            if (!last)
+                return false;
+            continue;
+        }
+        k = RTE_MIN(k, room);
+        memcpy(rte_pktmbuf_mtod_offset(last, uint8_t *, last->data_len), chunk_data(chunk) + skip, k);
+        last->data_len = (uint16_t)(last->data_len + k);
+        header->pkt_len += k;
+        n -= k;
+        skip += k;
+        if (skip == packet_meta(chunk)->length) {
+            chunk = packet_meta(chunk)->queue_next;
+            skip = 0;
+        }
+    }
+    return true;
+}
+
+/* Many small pieces in one segment would be more than a device takes in one frame, and than a small pool has left. */
+static bool chunks_are_few(struct rte_mbuf *chunk, uint32_t skip, uint32_t n)
+{
+    unsigned count = 0;
+    for (; chunk && n; chunk = packet_meta(chunk)->queue_next, skip = 0) {
+        if (++count > ATTACH_CHUNKS_MAX)
+            return false;
+        n -= RTE_MIN(n, packet_meta(chunk)->length - skip);
+    }
+    return true;
+}
+
+static bool may_attach(const struct mr_worker *w, struct rte_mbuf *chunk, uint32_t skip, uint32_t n)
 {
     uint32_t offloads = w->netif_count ? w->netif[0]->offloads : 0;
     for (unsigned i = 1; i < w->netif_count; i++) /* a limit of one interface holds for all: simple, and rarely mixed */
         offloads = (offloads & w->netif[i]->offloads) | ((offloads | w->netif[i]->offloads) & MR_LINK_TX_POOL_ONLY);
-    if (!(offloads & MR_LINK_TX_MULTI_SEGMENT) || n < ATTACH_BYTES_MIN)
+    if (!(offloads & MR_LINK_TX_MULTI_SEGMENT) || n < ATTACH_BYTES_MIN || !chunks_are_few(chunk, skip, n))
         return false;
     return !(offloads & MR_LINK_TX_POOL_ONLY) || !RTE_MBUF_HAS_EXTBUF(chunk);
 }
@@ -305,13 +351,11 @@ struct rte_mbuf *tcp_queue_segment(struct mr_worker *w, struct tcb *c, struct rt
         m = packet_new(w);
         if (!m)
             return NULL;
-        if (n > rte_pktmbuf_tailroom(m) || may_attach(w, chunk, n)) {
-            if (!segment_attach(w, m, chunk, skip, n)) {
-                rte_pktmbuf_free(m);
-                return NULL;
-            }
-        } else {
-            segment_copy(w, m, chunk, skip, n);
+        bool built =
+            may_attach(w, chunk, skip, n) ? segment_attach(w, m, chunk, skip, n) : segment_copy(w, m, chunk, skip, n);
+        if (!built) {
+            rte_pktmbuf_free(m);
+            return NULL;
         }
     }
     chunks_sent(w, chunk, seq, n, seq_lt(seq, c->snd_max));

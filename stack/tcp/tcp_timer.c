@@ -49,14 +49,14 @@ static mr_time backed_off(mr_time rto, unsigned doublings)
 
 static void send_timer_restart(struct mr_worker *w, struct tcb *c)
 {
-    c->flags &= ~(uint32_t)TCB_PERSIST;
+    c->flags &= ~(uint32_t)(TCB_PERSIST | TCB_STARVED);
     c->deadline_send = tick_after(w, backed_off(tcp_rto(c), c->backoff));
     node_cover(w, c, c->deadline_send);
 }
 
 void tcp_timer_sent(struct mr_worker *w, struct tcb *c)
 {
-    if (!c->deadline_send || (c->flags & TCB_PERSIST)) /* RFC 6298 5.1 */
+    if (!c->deadline_send || (c->flags & (TCB_PERSIST | TCB_STARVED))) /* RFC 6298 5.1 */
         send_timer_restart(w, c);
 }
 
@@ -86,6 +86,15 @@ void tcp_timer_window_opened(struct mr_worker *w, struct tcb *c)
     c->deadline_send = 0;
     c->backoff = 0;
     tcp_output_mark(w, c);
+}
+
+void tcp_timer_starved(struct mr_worker *w, struct tcb *c)
+{
+    if (c->deadline_send) /* the answer to our SYN brings on_writable, or the end */
+        return;
+    c->flags |= TCB_STARVED;
+    c->deadline_send = tick_after(w, TCP_STARVED_RETRY);
+    node_cover(w, c, c->deadline_send);
 }
 
 void tcp_timer_delay_ack(struct mr_worker *w, struct tcb *c)
@@ -162,6 +171,12 @@ static bool probe_expired(struct mr_worker *w, struct tcb *c)
 
 static bool send_expired(struct mr_worker *w, struct tcb *c)
 {
+    if (c->flags & TCB_STARVED) {
+        c->flags &= ~(uint32_t)TCB_STARVED;
+        c->deadline_send = 0;
+        stream_acked(w, c);
+        return true;
+    }
     if (c->flags & TCB_PERSIST)
         return probe_expired(w, c);
     if (gave_up(w, c)) {

@@ -32,7 +32,7 @@ static int start_unsettled(void **state)
 
 static int stop(void **state)
 {
-    arp_check(host.w);
+    worker_check(host.w);
     test_host_stop(&host);
     return 0;
 }

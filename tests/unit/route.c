@@ -25,7 +25,7 @@ static int start(void **state)
 
 static int stop(void **state)
 {
-    route_trie_check(&host.w->route->trie);
+    worker_check(host.w);
     test_host_stop(&host);
     return 0;
 }
