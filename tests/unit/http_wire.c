@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "http/body.h"
+#include "http/char_class.h"
 #include "http/http_wire.h"
 
 static const struct http_wire_limits limits = {200, 600, 8};
@@ -312,6 +313,43 @@ static void every_known_header_is_found(void **state)
     assert_int_equal(http_header_find((const uint8_t *)"", 0), HTTP_HEADER_OTHER);
 }
 
+/* How much of a head the grammar accepts when `byte` stands where the first %c is, one byte seen at a time, so that no run
+ * is skipped: true when it does not refuse it. */
+static bool grammar_takes(const char *form, uint8_t byte)
+{
+    char head[64];
+    struct http_wire w;
+    struct http_request r;
+    size_t n = (size_t)snprintf(head, sizeof head, form, 'x');
+    size_t at = (size_t)(strchr(form, '%') - form);
+    head[at] = (char)byte;
+    http_wire_reset(&w);
+    for (size_t i = 1; i <= n; i++)
+        if (http_wire_parse(&w, (const uint8_t *)head, i, &limits, &r) < 0)
+            return false;
+    return true;
+}
+
+static void skipped_runs_hold_what_the_grammar_accepts(void **state)
+{
+    /* No byte is skipped that the machine would have refused there, and of values every one that it takes is. */
+    for (unsigned c = 0; c < 256; c++) {
+        uint8_t eight[9];
+        memset(eight, 'a', sizeof eight);
+        eight[c % 8] = (uint8_t)c;
+        bool skipped = http_char_skip_value(eight, eight + 8) == eight + 8;
+        bool value = grammar_takes("GET / HTTP/1.1\r\nA:b%cb\r\n", (uint8_t)c);
+        if (skipped && !value)
+            fail_msg("byte 0x%02x is skipped in a value", c);
+        if (value && !skipped && c != '\t')
+            fail_msg("byte 0x%02x is not skipped in a value", c);
+        if (http_char_class[c] & HTTP_CHAR_TOKEN && !grammar_takes("GET / HTTP/1.1\r\nA%c:b\r\n", (uint8_t)c))
+            fail_msg("byte 0x%02x is skipped in a name", c);
+        if (http_char_class[c] & HTTP_CHAR_PATH && !grammar_takes("GET /a%ca HTTP/1.1\r\n", (uint8_t)c))
+            fail_msg("byte 0x%02x is skipped in a path", c);
+    }
+}
+
 static void persistence_follows_version_and_options(void **state)
 {
     static const struct {
@@ -463,6 +501,7 @@ int main(void)
         cmocka_unit_test(each_case_at_random_splits),
         cmocka_unit_test(request_parts_are_found),
         cmocka_unit_test(every_known_header_is_found),
+        cmocka_unit_test(skipped_runs_hold_what_the_grammar_accepts),
         cmocka_unit_test(persistence_follows_version_and_options),
         cmocka_unit_test(each_body_at_each_split),
         cmocka_unit_test(trailers_and_extensions_are_limited),
