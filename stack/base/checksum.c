@@ -1,8 +1,6 @@
 #include "stack/base/checksum.h"
 
-#include <arpa/inet.h>
 #include <rte_mbuf.h>
-#include <string.h>
 
 #include "stack/base/assert.h"
 
@@ -43,13 +41,6 @@ static inline uint64_t tail_sum(const uint8_t *data, size_t n)
     return sum;
 }
 
-static inline uint32_t fold64(uint64_t sum)
-{
-    sum = (sum & UINT32_MAX) + (sum >> 32);
-    sum = (sum & UINT32_MAX) + (sum >> 32);
-    return checksum_fold((uint32_t)sum);
-}
-
 uint32_t checksum_add(uint32_t sum, const void *data, size_t n)
 {
     const uint8_t *p = data;
@@ -64,10 +55,10 @@ uint32_t checksum_add(uint32_t sum, const void *data, size_t n)
     for (; n >= 8; p += 8, n -= 8)
         a = add_carry(a, load64(p));
     b = add_carry(b, tail_sum(p, n));
-    return fold64(add_carry(add_carry(a, b), add_carry(c, d)));
+    return checksum_fold(checksum_fold_64(add_carry(add_carry(a, b), add_carry(c, d))));
 }
 
-uint32_t checksum_add_mbuf(uint32_t sum, const struct rte_mbuf *m, size_t offset, size_t n)
+static uint32_t add_chain(uint32_t sum, const struct rte_mbuf *m, size_t offset, size_t n)
 {
     bool odd = false; /* an odd number of bytes was summed: the next piece starts in the middle of a word */
     sum = checksum_fold(sum);
@@ -88,10 +79,11 @@ uint32_t checksum_add_mbuf(uint32_t sum, const struct rte_mbuf *m, size_t offset
     return sum;
 }
 
-uint32_t checksum_pseudo_ip4(uint32_t source, uint32_t destination, uint8_t protocol, uint16_t length)
+uint32_t checksum_add_mbuf(uint32_t sum, const struct rte_mbuf *m, size_t offset, size_t n)
 {
-    uint64_t sum = (uint64_t)htonl(source) + htonl(destination) + htons(protocol) + htons(length);
-    return fold64(sum);
+    if (__builtin_expect(m && offset + n <= m->data_len, 1))
+        return checksum_add(sum, rte_pktmbuf_mtod_offset(m, const uint8_t *, offset), n);
+    return add_chain(sum, m, offset, n);
 }
 
 uint16_t checksum_update(uint16_t checksum, uint16_t before, uint16_t after)

@@ -41,6 +41,13 @@ static void read_fields(const uint8_t *bytes, struct ip4_header *h)
     h->destination = bytes_get_32(bytes + 16);
 }
 
+static inline bool checksum_valid(const uint8_t *bytes, size_t n)
+{
+    if (__builtin_expect(n == IP4_HEADER_BYTES, 1))
+        return checksum_of_20_bytes(bytes) == 0xffff;
+    return checksum_fold(checksum_add(0, bytes, n)) == 0xffff;
+}
+
 bool ip4_parse(const uint8_t *bytes, size_t contiguous, size_t frame_bytes, bool checksum_known_good,
                struct ip4_header *h, enum stat *reason)
 {
@@ -58,7 +65,7 @@ bool ip4_parse(const uint8_t *bytes, size_t contiguous, size_t frame_bytes, bool
     if (h->total_bytes < h->header_bytes || h->total_bytes > frame_bytes)
         return false;
     *reason = DROP_ip4_bad_checksum;
-    if (!checksum_known_good && checksum_finish(checksum_add(0, bytes, h->header_bytes)) != 0)
+    if (!checksum_known_good && !checksum_valid(bytes, h->header_bytes))
         return false;
     return h->header_bytes == IP4_HEADER_BYTES ||
            options_valid(bytes + IP4_HEADER_BYTES, h->header_bytes - IP4_HEADER_BYTES, reason);
@@ -88,6 +95,6 @@ void ip4_emit(uint8_t *bytes, const struct ip4_header *h)
 
 void ip4_emit_checksum(uint8_t *bytes)
 {
-    uint16_t sum = checksum_finish(checksum_add(0, bytes, IP4_HEADER_BYTES));
+    uint16_t sum = (uint16_t)~checksum_of_20_bytes(bytes);
     __builtin_memcpy(bytes + 10, &sum, sizeof sum);
 }
