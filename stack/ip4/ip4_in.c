@@ -37,27 +37,27 @@ static void strip_padding(struct mr_worker *w, struct rte_mbuf *m, uint16_t tota
 }
 
 /* RFC 1122 3.2.1.3: a source that is not one host is never answered. */
-static bool source_refused(const struct mr_worker *w, const struct packet_meta *meta, uint32_t ip,
-                           const struct mr_address *source, enum stat *reason)
+static bool source_refused(const struct mr_worker *w, const struct packet_meta *meta, uint32_t ip, enum stat *reason)
 {
+    enum route_kind kind = route_kind_ip4(w, ip);
     *reason = DROP_ip4_bad_source;
-    if (!ip4_is_host(ip) || route_is_group(w, source))
+    if (!ip4_is_host(ip) || kind == ROUTE_GROUP)
         return true;
     *reason = DROP_ip4_own_source;
-    return !(meta->flags & PACKET_LOOPED) && route_is_local(w, source);
+    return !(meta->flags & PACKET_LOOPED) && kind == ROUTE_LOCAL;
 }
 
 /* Ours, or a group that every host is in; marks groups. */
-static bool destination_refused(const struct mr_worker *w, struct packet_meta *meta, uint32_t ip,
-                                const struct mr_address *destination, enum stat *reason)
+static bool destination_refused(const struct mr_worker *w, struct packet_meta *meta, uint32_t ip, enum stat *reason)
 {
-    if (route_is_local(w, destination)) {
+    enum route_kind kind = route_kind_ip4(w, ip);
+    if (kind == ROUTE_LOCAL) {
         /* RFC 1122 3.3.6: a link-layer broadcast must not carry a unicast datagram; answering it would make storms. */
         *reason = DROP_ip4_unicast_in_group_frame;
         return meta->flags & PACKET_GROUP;
     }
     *reason = DROP_ip4_not_for_us;
-    if (ip4_is_multicast(ip) ? ip != IP4_ALL_HOSTS : !route_is_group(w, destination))
+    if (ip4_is_multicast(ip) ? ip != IP4_ALL_HOSTS : kind != ROUTE_GROUP)
         return true;
     meta->flags |= PACKET_GROUP;
     return false;
@@ -87,10 +87,8 @@ void ip4_in(struct mr_worker *w, struct netif *n, struct rte_mbuf *m)
     if (!ip4_parse(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len, m->pkt_len, device_checked(n, m), &h, &reason))
         return packet_drop(w, m, reason);
 
-    struct mr_address source = mr_address_ip4(h.source), destination = mr_address_ip4(h.destination);
     struct packet_meta *meta = packet_meta(m);
-    if (source_refused(w, meta, h.source, &source, &reason) ||
-        destination_refused(w, meta, h.destination, &destination, &reason))
+    if (source_refused(w, meta, h.source, &reason) || destination_refused(w, meta, h.destination, &reason))
         return packet_drop(w, m, reason);
     if (h.fragment & (IP4_MORE_FRAGMENTS | IP4_OFFSET_MASK))
         return packet_drop(w, m, DROP_ip4_fragment);
@@ -106,5 +104,6 @@ void ip4_in(struct mr_worker *w, struct netif *n, struct rte_mbuf *m)
     meta->ip_offset = m->data_off;
     meta->ip_bytes = h.total_bytes;
     rte_pktmbuf_adj(m, h.header_bytes);
+    struct mr_address source = mr_address_ip4(h.source), destination = mr_address_ip4(h.destination);
     dispatch(w, m, &source, &destination);
 }

@@ -37,6 +37,10 @@ bool route_is_local(const struct mr_worker *w, const struct mr_address *a);
 /* True when `a` is multicast, limited broadcast, or the broadcast address of one of our prefixes (RFC 1122 3.2.1.3). */
 bool route_is_group(const struct mr_worker *w, const struct mr_address *a);
 
+/* Both answers about an IPv4 address in host order at once; one that is both is local. */
+enum route_kind { ROUTE_OTHER, ROUTE_LOCAL, ROUTE_GROUP };
+enum route_kind route_kind_ip4(const struct mr_worker *w, uint32_t ip);
+
 /* True when `a` is inside one of `n`'s prefixes: reached without a gateway. */
 bool route_on_link(const struct netif *n, const struct mr_address *a);
 

@@ -12,6 +12,18 @@ static bool prefix_contains(const struct netif_address *p, const struct mr_addre
     return route_key_common(route_key_of(&p->address), route_key_of(a)) >= key_bits(p);
 }
 
+enum route_kind route_kind_ip4(const struct mr_worker *w, uint32_t ip)
+{
+    const struct route *r = w->route;
+    bool group = ip >> 28 == 0xe || ip == UINT32_MAX;
+    for (unsigned i = 0; i < r->own_count; i++) {
+        if (ip == r->own[i].address)
+            return ROUTE_LOCAL;
+        group |= ip == r->own[i].broadcast;
+    }
+    return group ? ROUTE_GROUP : ROUTE_OTHER;
+}
+
 bool route_is_local(const struct mr_worker *w, const struct mr_address *a)
 {
     for (unsigned i = 0; i < w->netif_count; i++)
@@ -21,26 +33,17 @@ bool route_is_local(const struct mr_worker *w, const struct mr_address *a)
     return false;
 }
 
-/* The last address of an IPv4 prefix; prefixes of 31 and 32 bits have none (RFC 3021). */
-static bool is_broadcast_of(const struct netif_address *p, const struct mr_address *a)
+/* The last address of an IPv4 prefix; prefixes of 31 and 32 bits have none (RFC 3021): the address itself. */
+static uint32_t broadcast_of(uint32_t address, unsigned bits)
 {
-    if (p->bits > 30 || !mr_address_is_ip4(&p->address) || !prefix_contains(p, a))
-        return false;
-    return (mr_address_to_ip4(a) | (p->bits ? UINT32_MAX << (32 - p->bits) : 0)) == UINT32_MAX;
+    return bits > 30 ? address : bits ? address | UINT32_MAX >> bits : UINT32_MAX;
 }
 
 bool route_is_group(const struct mr_worker *w, const struct mr_address *a)
 {
     if (!mr_address_is_ip4(a))
         return a->bytes[0] == 0xff; /* RFC 4291 2.7 */
-    uint32_t ip = mr_address_to_ip4(a);
-    if (ip >> 28 == 0xe || ip == UINT32_MAX)
-        return true;
-    for (unsigned i = 0; i < w->netif_count; i++)
-        for (unsigned k = 0; k < w->netif[i]->address_count; k++)
-            if (is_broadcast_of(&w->netif[i]->address[k], a))
-                return true;
-    return false;
+    return route_kind_ip4(w, mr_address_to_ip4(a)) == ROUTE_GROUP;
 }
 
 bool route_on_link(const struct netif *n, const struct mr_address *a)
@@ -80,8 +83,13 @@ static bool is_usable(const struct mr_address *a)
 
 int netif_add_address(struct mr_worker *w, struct netif *n, const struct mr_address *a, unsigned bits)
 {
+    struct route *r = w->route;
     struct netif_address added = {.address = *a, .bits = (uint8_t)bits};
-    if (!is_usable(a) || bits > (mr_address_is_ip4(a) ? 32 : 128) || is_broadcast_of(&added, a))
+    bool ip4 = mr_address_is_ip4(a);
+    if (!is_usable(a) || bits > (ip4 ? 32 : 128))
+        return MR_ERROR_INVALID;
+    struct route_own own = {mr_address_to_ip4(a), ip4 ? broadcast_of(mr_address_to_ip4(a), bits) : 0};
+    if (ip4 && bits <= 30 && own.address == own.broadcast)
         return MR_ERROR_INVALID;
     if (route_is_local(w, a))
         return MR_ERROR_IN_USE;
@@ -92,8 +100,10 @@ int netif_add_address(struct mr_worker *w, struct netif *n, const struct mr_addr
     if (error)
         return error;
     n->address[n->address_count++] = added;
+    if (ip4)
+        r->own[r->own_count++] = own;
     path_invalidate(w);
-    if (mr_address_is_ip4(a))
-        arp_announce(w, n, mr_address_to_ip4(a));
+    if (ip4)
+        arp_announce(w, n, own.address);
     return MR_OK;
 }

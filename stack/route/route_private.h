@@ -44,12 +44,19 @@ struct route_loop {
     struct rte_mbuf *packet[ROUTE_LOOP_MAX];
 };
 
+/* What each received datagram is compared with: our IPv4 addresses, and the broadcast addresses of their prefixes. */
+struct route_own {
+    uint32_t address, broadcast; /* equal when the prefix has none */
+};
+
 struct route {
     struct path path[1u << PATH_CACHE_BITS];
     uint64_t generation; /* of all that paths are made from; never 0 */
     struct route_trie trie;
     struct route_entry entry[ROUTE_MAX];
     struct route_loop loop;
+    struct route_own own[NETIF_MAX * NETIF_ADDRESS_MAX];
+    unsigned own_count;
 };
 
 /* Our address on `n` to talk to `next_hop`: of those whose prefix contains it the longest, of equals the first; else the
