@@ -62,15 +62,11 @@ static uint16_t window_field(struct tcb *c)
 /* Prepends the header to `m` (its payload) and sends it. */
 static void segment_send(struct mr_worker *w, struct rte_mbuf *m, const struct flow_key *key, struct tcp_header *h)
 {
-    uint8_t header[TCP_HEADER_BYTES + TCP_OPTION_BYTES_MAX];
     h->source = key->local_port;
     h->destination = key->remote_port;
-    size_t n = tcp_emit(header, h);
     TRACE(w, "tcp out %u>%u flags=%02x seq=%u ack=%u win=%u len=%u", h->source, h->destination, h->flags, h->seq, h->ack,
           h->window, m->pkt_len);
-    uint8_t *at = (uint8_t *)rte_pktmbuf_prepend(m, (uint16_t)n);
-    memcpy(at, header, n);
-    m->l4_len = n;
+    tcp_emit((uint8_t *)rte_pktmbuf_prepend(m, (uint16_t)tcp_emit_bytes(h)), h);
     stat_add(w, STAT_tcp_segments_out, 1);
     path_out(w, m, &key->local, &key->remote, &(struct path_options){.protocol = 6});
 }
@@ -301,7 +297,7 @@ static void restart_after_idle(struct mr_worker *w, struct tcb *c)
     if (c->snd_nxt != c->snd_una || !c->last_sent)
         return;
     mr_time idle = (mr_time)(tcp_tick)(tcp_tick_of(w->now) - c->last_sent) << WHEEL_TICK_SHIFT;
-    if (idle <= tcp_rto(c))
+    if (idle <= TCP_RTO_MINIMUM || idle <= tcp_rto(c))
         return;
     const struct mr_congestion_algorithm *a = tcp_algorithms[c->algorithm];
     if (a->on_idle_restart)

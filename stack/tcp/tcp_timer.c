@@ -25,11 +25,17 @@ static bool tick_due(const struct mr_worker *w, tcp_tick tick)
 }
 
 /* Makes sure that the node fires no later than the earliest deadline. */
-static void node_cover(struct mr_worker *w, struct tcb *c, tcp_tick tick)
+static inline void node_cover(struct mr_worker *w, struct tcb *c, mr_time deadline)
 {
-    mr_time deadline = tick_time(w->now, tick);
     if (!wheel_node_armed(&c->timer) || deadline < wheel_node_deadline(&c->timer))
         wheel_arm(&w->wheel, &c->timer, WHEEL_TCP, deadline);
+}
+
+/* Sets one of the three deadlines. Ticks are rounded up, and so does the wheel: when the node fires, the tick has come. */
+static inline void deadline_set(struct mr_worker *w, struct tcb *c, tcp_tick *deadline, mr_time delay)
+{
+    *deadline = tcp_tick_of(w->now + delay);
+    node_cover(w, c, w->now + delay);
 }
 
 static void node_cover_all(struct mr_worker *w, struct tcb *c)
@@ -37,7 +43,7 @@ static void node_cover_all(struct mr_worker *w, struct tcb *c)
     const tcp_tick ticks[] = {c->deadline_send, c->deadline_ack, c->deadline_idle};
     for (unsigned i = 0; i < 3; i++)
         if (ticks[i])
-            node_cover(w, c, ticks[i]);
+            node_cover(w, c, tick_time(w->now, ticks[i]));
 }
 
 static mr_time backed_off(mr_time rto, unsigned doublings)
@@ -50,8 +56,7 @@ static mr_time backed_off(mr_time rto, unsigned doublings)
 static void send_timer_restart(struct mr_worker *w, struct tcb *c)
 {
     c->flags &= ~(uint32_t)(TCB_PERSIST | TCB_STARVED);
-    c->deadline_send = tick_after(w, backed_off(tcp_rto(c), c->backoff));
-    node_cover(w, c, c->deadline_send);
+    deadline_set(w, c, &c->deadline_send, backed_off(tcp_rto(c), c->backoff));
 }
 
 void tcp_timer_sent(struct mr_worker *w, struct tcb *c)
@@ -93,21 +98,18 @@ void tcp_timer_starved(struct mr_worker *w, struct tcb *c)
     if (c->deadline_send) /* the answer to our SYN brings on_writable, or the end */
         return;
     c->flags |= TCB_STARVED;
-    c->deadline_send = tick_after(w, TCP_STARVED_RETRY);
-    node_cover(w, c, c->deadline_send);
+    deadline_set(w, c, &c->deadline_send, TCP_STARVED_RETRY);
 }
 
 void tcp_timer_delay_ack(struct mr_worker *w, struct tcb *c)
 {
     c->flags |= TCB_ACK_DELAYED;
-    c->deadline_ack = tick_after(w, TCP_DELAYED_ACK);
-    node_cover(w, c, c->deadline_ack);
+    deadline_set(w, c, &c->deadline_ack, TCP_DELAYED_ACK);
 }
 
 static void keepalive_restart(struct mr_worker *w, struct tcb *c, uint32_t seconds)
 {
-    c->deadline_idle = tick_after(w, seconds * MR_SECOND);
-    node_cover(w, c, c->deadline_idle);
+    deadline_set(w, c, &c->deadline_idle, seconds * MR_SECOND);
 }
 
 void tcp_timer_heard(struct mr_worker *w, struct tcb *c)
@@ -124,8 +126,7 @@ void tcp_timer_fin_wait_2(struct mr_worker *w, struct tcb *c)
 {
     if (!(c->flags & TCB_DETACHED))
         return; /* half-closed on purpose: as long as the service wants */
-    c->deadline_idle = tick_after(w, TCP_FIN_WAIT_2_MAX);
-    node_cover(w, c, c->deadline_idle);
+    deadline_set(w, c, &c->deadline_idle, TCP_FIN_WAIT_2_MAX);
 }
 
 void tcp_timer_stop(struct mr_worker *w, struct tcb *c)
