@@ -33,12 +33,13 @@ void packet_trim_back(struct rte_mbuf *m, uint32_t n)
 }
 
 /* Takes the first packet with payload off a chain; empty ones are freed. NULL at its end. */
-static struct rte_mbuf *chain_take(struct rte_mbuf **chain)
+static inline struct rte_mbuf *chain_take(struct rte_mbuf **chain)
 {
     while (*chain) {
         struct rte_mbuf *m = *chain;
         *chain = m->next;
-        m->next = NULL;
+        if (m->next) /* nearly never: not written, that line stays clean */
+            m->next = NULL;
         m->nb_segs = 1;
         m->pkt_len = m->data_len;
         if (m->data_len)
