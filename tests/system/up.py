@@ -1,0 +1,97 @@
+#!/usr/bin/env python3
+"""tools/up as a newcomer uses it: one command, a line `ready`, a page, a clean end."""
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+from lib import MILLRACE, ROOT, main, run, tap_exists, wait_for_ready, wait_until
+
+
+class Up:
+    def __init__(self, namespace, name, *options):
+        self.name, self.log_path = name, namespace.folder / f"{name}.log"
+        self.log = open(self.log_path, "ab")
+        self.process = subprocess.Popen(
+            [ROOT / "tools/up", "--no-build", "--build-folder", MILLRACE.parents[2], "--netns", name, *options],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.log, text=True, start_new_session=True)
+        try:
+            self.ready = wait_for_ready(self.process, self.log_path)
+        except BaseException:
+            self.stop()
+            raise
+
+    def inside(self, *command, **options):
+        return run("ip", "netns", "exec", self.name, *command, **options)
+
+    def stop(self, number=signal.SIGTERM):
+        self.process.send_signal(number)
+        return self.process.wait(15)
+
+
+def millrace_inside(namespace):
+    return [pid for pid in run("ip", "netns", "pids", namespace.name).stdout.split()
+            if (comm := Path(f"/proc/{pid}/comm")).exists() and comm.read_text().strip() == "millrace"]
+
+
+def up_prints_ready_and_serves_the_page(namespace, _):
+    up = Up(namespace, namespace.name)
+    try:
+        assert up.ready.startswith("ready http://198.18.0.2/"), up.ready
+        page = up.inside("curl", "-sS", "--fail", "--max-time", 5, "http://198.18.0.2/").stdout
+        assert page == (ROOT / "services/http/www/index.html").read_text(), page
+        assert tap_exists("mr0")
+    finally:
+        code = up.stop()
+    assert code == 0, f"exit {code}\n{up.log_path.read_text()}"
+
+
+def up_leaves_no_tap_device_and_no_process(namespace, _):
+    assert not tap_exists("mr0")
+    assert not millrace_inside(namespace)
+
+
+def up_again_serves_again(namespace, _):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGINT):
+        up = Up(namespace, namespace.name)
+        try:
+            up.inside("curl", "-sS", "--fail", "--max-time", 5, "-o", "/dev/null", "http://198.18.0.2/")
+        finally:
+            code = up.stop(number)
+        assert code == 0, f"signal {number}: exit {code}\n{up.log_path.read_text()}"
+        assert not tap_exists("mr0")
+
+
+def up_makes_a_namespace_and_removes_it(namespace, _):
+    name = f"{namespace.name}-made"
+    up = Up(namespace, name)
+    try:
+        assert os.path.exists(f"/run/netns/{name}")
+    finally:
+        up.stop()
+    assert not os.path.exists(f"/run/netns/{name}")
+    assert os.path.exists(f"/run/netns/{namespace.name}"), "a namespace that was there before is gone"
+
+
+def up_with_other_addresses_serves_there(namespace, _):
+    up = Up(namespace, namespace.name, "--host", "10.99.7.1/28", "--address", "10.99.7.5/28", "--name", f"{namespace.name}x")
+    try:
+        assert up.ready.startswith("ready http://10.99.7.5/"), up.ready
+        up.inside("curl", "-sS", "--fail", "--max-time", 5, "-o", "/dev/null", "http://10.99.7.5/")
+        assert "10.99.7.1/28" in up.inside("ip", "-br", "addr", "show", "mr0").stdout
+        assert f"{namespace.name}x: serving" in run(MILLRACE, "status", "--name", f"{namespace.name}x").stdout
+    finally:
+        assert up.stop() == 0
+
+
+def millrace_ends_when_up_is_killed(namespace, _):
+    up = Up(namespace, namespace.name)
+    up.process.kill()
+    up.process.wait()
+    wait_until(lambda: not tap_exists("mr0"), "the TAP device goes")
+    wait_until(lambda: not millrace_inside(namespace), "the process goes")
+
+
+main(up_prints_ready_and_serves_the_page, up_leaves_no_tap_device_and_no_process, up_again_serves_again,
+     up_makes_a_namespace_and_removes_it, up_with_other_addresses_serves_there, millrace_ends_when_up_is_killed,
+     millrace=False)
