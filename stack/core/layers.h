@@ -64,7 +64,8 @@ bool tcp_output_pending(const struct mr_worker *w);
 /* An ICMP error about a segment of ours: `sequence` is the quoted one, `mtu` of code 4 (RFC 1191). */
 void tcp_error(struct mr_worker *w, const struct mr_endpoint *local, const struct mr_endpoint *remote, uint32_t sequence,
                int type, int code, uint16_t mtu);
-void tcp_stop(struct mr_worker *w);
+void tcp_stop_listening(struct mr_worker *w);
+void tcp_close_all(struct mr_worker *w); /* as their services would: what is queued, then FIN */
 bool tcp_idle(const struct mr_worker *w);
 void tcp_check(struct mr_worker *w);
 

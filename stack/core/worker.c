@@ -101,7 +101,12 @@ void worker_stop(struct mr_worker *w)
     for (unsigned i = 0; i < w->service_count; i++)
         if (w->services[i].service->stop)
             w->services[i].service->stop(w, w->services[i].state);
-    tcp_stop(w);
+    tcp_stop_listening(w);
+}
+
+void worker_close_streams(struct mr_worker *w)
+{
+    tcp_close_all(w);
 }
 
 bool worker_idle(const struct mr_worker *w)

@@ -91,8 +91,10 @@ int netif_add_address(struct mr_worker *w, struct netif *n, const struct mr_addr
 /* Starts one instance of `service`. MR_OK or what its start returned. */
 int worker_start_service(struct mr_worker *w, const struct mr_service *service, const void *config);
 
-/* Asks services to stop and connections to close. The caller turns the loop until worker_idle or its patience ends. */
+/* Asks services to stop and accepts no more connections; those that are open go on as their service lets them. The caller
+ * turns the loop until worker_idle or its patience ends, and may then close what is left in order, by worker_close_streams. */
 void worker_stop(struct mr_worker *w);
+void worker_close_streams(struct mr_worker *w);
 bool worker_idle(const struct mr_worker *w); /* no connection is left but TIME-WAIT records */
 
 /* Releases all; connections still open are reset. Links are closed by their owner. */

@@ -86,11 +86,15 @@ static void close_one(struct mr_worker *w, void *record, void *unused)
         mr_stream_close(&c->stream);
 }
 
-void tcp_stop(struct mr_worker *w)
+void tcp_stop_listening(struct mr_worker *w)
 {
     for (unsigned i = 0; i < TCP_LISTENER_BUCKETS; i++)
         while (w->tcp->listener[i])
             mr_listener_close(w->tcp->listener[i]);
+}
+
+void tcp_close_all(struct mr_worker *w)
+{
     tcp_walk(w, FLOW_CONNECTION, close_one, NULL);
 }
 

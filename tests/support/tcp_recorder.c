@@ -80,7 +80,11 @@ bool tcp_output_pending(const struct mr_worker *w)
     return false;
 }
 
-void tcp_stop(struct mr_worker *w)
+void tcp_stop_listening(struct mr_worker *w)
+{
+}
+
+void tcp_close_all(struct mr_worker *w)
 {
 }
 

@@ -36,7 +36,7 @@ static const struct accepted accepted_cases[] = {
     {"vhost", {{"path", "/tmp/s"}, {"client", "yes"}}, 0, "iface=/tmp/s,client=1,queues=1"},
     {"pcap", {{"receive", "a.pcap"}, {"transmit", "b.pcap"}}, 0, "rx_pcap=a.pcap,tx_pcap=b.pcap,infinite_rx=0"},
     {"pci", {{"address", "0000:03:00.0"}}, 8, ""},
-    {"null", {{NULL}}, 0, "no-rx=1,size=64"},
+    {"null", {{NULL, NULL}}, 0, "no-rx=1,size=64"},
     {"null", {{"generate", "yes"}, {"size", "1514"}}, 0, "no-rx=0,size=1514"},
 };
 

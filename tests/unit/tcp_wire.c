@@ -67,7 +67,8 @@ static size_t header_write(uint8_t *p, uint8_t flags, const uint8_t *options, si
     p[13] = flags;
     p[14] = 0x12;
     p[15] = 0x34;
-    memcpy(p + TCP_HEADER_BYTES, options, n);
+    if (n)
+        memcpy(p + TCP_HEADER_BYTES, options, n);
     return TCP_HEADER_BYTES + n;
 }
 

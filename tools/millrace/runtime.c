@@ -249,15 +249,21 @@ static void thread_pin(const struct runtime_worker *rw)
                (unsigned long)w->cores[rw->index], strerror(error));
 }
 
-/* Closes in order: connections get the grace to end, then they are reset by worker_destroy. */
+/* Services end first what they have begun; what is still open after three quarters of the grace is closed in order, and
+ * what is left of that at its end is reset by worker_destroy. */
 static void worker_end(struct runtime_worker *rw)
 {
     struct mr_worker *w = rw->worker;
     struct mr_clock *clock = &rw->clock;
     mr_time now = clock->now(clock->self);
     mr_time patience = atomic_load(&rw->runtime->grace_ms) * MR_MILLISECOND, until = now + patience;
+    mr_time close_at = now + patience / 4 * 3;
     worker_stop(w);
     for (;;) {
+        if (now >= close_at) {
+            worker_close_streams(w);
+            close_at = MR_NEVER;
+        }
         unsigned work = worker_turn(w, now);
         if (worker_idle(w) || now >= until || atomic_load(&rw->runtime->at_once))
             break;
