@@ -205,8 +205,19 @@ static void pass_begin(struct wheel *wheel, mr_time now)
     list_move(&wheel->due, &wheel->late);
 }
 
+/* Most turns end in the tick in which the one before ended: slots hold later ticks only. */
+static inline bool nothing_new(const struct wheel *wheel, mr_time now)
+{
+    return !wheel->due && !wheel->late && now >= wheel->now && now >> WHEEL_TICK_SHIFT == wheel->tick;
+}
+
 struct mr_wheel_node *wheel_expire(struct wheel *wheel, mr_time now)
 {
+    if (nothing_new(wheel, now)) {
+        wheel->now = now;
+        wheel->expiring = false;
+        return NULL;
+    }
     if (!wheel->due && (!wheel->expiring || now > wheel->now))
         pass_begin(wheel, now);
     uint64_t target = wheel->now >> WHEEL_TICK_SHIFT;
