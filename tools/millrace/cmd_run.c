@@ -44,6 +44,15 @@ static bool privileges_suffice(const struct config *c)
     return true;
 }
 
+/* AF_XDP's program is taken off its interface at the end, which takes what attaching it took. */
+static uint32_t privileges_for_the_end(const struct config *c)
+{
+    for (unsigned i = 0; i < c->interface_count; i++)
+        if (c->interface[i].driver == CONFIG_AF_XDP)
+            return 1u << CAP_NET_ADMIN;
+    return 0;
+}
+
 static void print_ready(const struct config *c, const char *control_path)
 {
     char line[READY_BYTES_MAX];
@@ -79,7 +88,7 @@ static int serve(struct runtime *r, const sigset_t *set)
 static int run_open(struct runtime *r, const sigset_t *set)
 {
     struct runtime_control control = {.runtime = r};
-    if (!privileges_drop())
+    if (!privileges_drop(privileges_for_the_end(r->config)))
         mr_log(MR_LOG_WARNING, "run", "a thread keeps privileges that it does not need");
     if (!runtime_build(r) || !runtime_control_start(&control))
         return EXIT_FAILED;
@@ -103,6 +112,7 @@ static int run_config(const struct config *c)
         return EXIT_FAILED;
     signals_block(&set);
     int code = runtime_open(&r, c) ? run_open(&r, &set) : EXIT_FAILED;
+    privileges_raise();
     runtime_destroy(&r);
     if (code == EXIT_GOOD)
         mr_log(MR_LOG_INFO, "run", "ended");
@@ -131,6 +141,6 @@ const struct command command_run = {
     "SIGTERM or SIGINT ends it: services stop, connections are closed in order within 3 s, the TAP device goes;\n"
     "a second signal ends it at once. $NOTIFY_SOCKET is told (systemd, Type=notify).\n"
     "A TAP device needs CAP_NET_ADMIN, and that only until it is made: all capabilities are dropped before the first\n"
-    "packet is read.\n"
+    "packet is read (with AF_XDP the main thread keeps CAP_NET_ADMIN aside, to take its program off at the end).\n"
     "Exit code 0 after a signal, 1 when something failed, 3 when the configuration is wrong.\n",
     run};

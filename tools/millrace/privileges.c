@@ -26,18 +26,31 @@ bool privileges_have(int number)
     return syscall(SYS_capget, &header, data) == 0 && (data[number / 32].effective >> (number % 32) & 1);
 }
 
-static bool drop_own(void)
+static bool drop_own(uint32_t keep)
 {
     struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
-    struct __user_cap_data_struct none[2] = {{0}};
+    struct __user_cap_data_struct data[2] = {{0}};
+    if (keep && syscall(SYS_capget, &header, data) != 0)
+        return false;
+    struct __user_cap_data_struct kept[2] = {{.permitted = data[0].permitted & keep}};
     prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && syscall(SYS_capset, &header, none) == 0;
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && syscall(SYS_capset, &header, kept) == 0;
+}
+
+void privileges_raise(void)
+{
+    struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+    struct __user_cap_data_struct data[2] = {{0}};
+    if (syscall(SYS_capget, &header, data) == 0 && data[0].permitted) {
+        data[0].effective = data[0].permitted;
+        syscall(SYS_capset, &header, data);
+    }
 }
 
 static void on_drop(int signal_number)
 {
     int saved = errno;
-    if (drop_own())
+    if (drop_own(0))
         atomic_fetch_add(&dropped, 1);
     errno = saved;
 }
@@ -57,13 +70,13 @@ static unsigned signal_others(void)
     return sent;
 }
 
-bool privileges_drop(void)
+bool privileges_drop(uint32_t keep)
 {
     struct sigaction action = {.sa_handler = on_drop, .sa_flags = SA_RESTART};
     sigfillset(&action.sa_mask);
     atomic_store(&dropped, 0);
     sigaction(DROP_SIGNAL, &action, NULL);
-    bool own = drop_own();
+    bool own = drop_own(keep);
     unsigned expected = signal_others();
     for (int waited = 0; atomic_load(&dropped) < expected && waited < DROP_WAIT_MS; waited++)
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
