@@ -115,7 +115,7 @@ static void keepalive_restart(struct mr_worker *w, struct tcb *c, uint32_t secon
 void tcp_timer_heard(struct mr_worker *w, struct tcb *c)
 {
     uint32_t idle_s = c->stream.binding->options.keepalive_idle_s;
-    if (!idle_s || c->state == TCP_FIN_WAIT_2)
+    if (!idle_s || (c->state == TCP_FIN_WAIT_2 && (c->flags & TCB_DETACHED)))
         return;
     if (c->snd_una == c->snd_max)
         c->backoff = 0; /* probes count here while nothing is outstanding */
@@ -198,13 +198,10 @@ static bool send_expired(struct mr_worker *w, struct tcb *c)
 static bool idle_expired(struct mr_worker *w, struct tcb *c)
 {
     c->deadline_idle = 0;
-    if (c->state == TCP_FIN_WAIT_2) {
-        if (c->flags & TCB_DETACHED) {
-            stat_add(w, STAT_tcp_timed_out, 1);
-            tcp_conn_finish(w, c, MR_CLOSE_TIMEOUT);
-            return false;
-        }
-        return true;
+    if (c->state == TCP_FIN_WAIT_2 && (c->flags & TCB_DETACHED)) {
+        stat_add(w, STAT_tcp_timed_out, 1);
+        tcp_conn_finish(w, c, MR_CLOSE_TIMEOUT);
+        return false;
     }
     const struct mr_stream_options *o = &c->stream.binding->options;
     if (!o->keepalive_idle_s)
