@@ -443,19 +443,22 @@ bool flow_set_over(const struct flow_set *s)
     return true;
 }
 
+static const char *side_text(const struct flow_side *side, char text[160])
+{
+    snprintf(text, 160, "sent %" PRIu64 "/%" PRIu64 ", received %" PRIu64 "%s%s%s%s", side->sent, side->plan.total,
+             side->received, side->ended ? ", ended" : "", side->shut ? ", shut" : "", side->over ? ", " : "",
+             side->over ? mr_close_reason_text(side->reason) : "");
+    return text;
+}
+
 static void stall_report(struct flow_set *s, mr_time stall)
 {
-    for (unsigned i = 0; i < s->count; i++) {
-        const struct flow *f = &s->flow[i];
-        if (flow_over(f))
-            continue;
-        const struct flow_side *a = &f->side[0], *b = &f->side[1];
-        world_fail(s->world,
-                   "flow %u: nothing happened for %" PRIu64 " s: sent %" PRIu64 "/%" PRIu64 " received %" PRIu64
-                   "%s, sent %" PRIu64 "/%" PRIu64 " received %" PRIu64 "%s",
-                   f->number, stall / MR_SECOND, a->sent, a->plan.total, b->received, a->over ? " over" : "", b->sent,
-                   b->plan.total, a->received, b->over ? " over" : "");
-    }
+    char text[2][160];
+    for (unsigned i = 0; i < s->count; i++)
+        if (!flow_over(&s->flow[i]))
+            world_fail(s->world, "flow %u port %u: nothing happened for %" PRIu64 " s: client %s; server %s", i,
+                       s->flow[i].port[0], stall / MR_SECOND, side_text(&s->flow[i].side[0], text[0]),
+                       side_text(&s->flow[i].side[1], text[1]));
 }
 
 bool flow_set_run(struct flow_set *s, mr_time stall)

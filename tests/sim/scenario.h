@@ -22,7 +22,7 @@ struct scenario_result {
     uint64_t bytes; /* delivered to applications */
     unsigned flows, given_up;
     mr_time lasted;    /* virtual */
-    char failure[256]; /* empty: all went as it should */
+    char failure[512]; /* empty: all went as it should */
 };
 
 /* Draws everything from `seed`; the pools are the caller's: large ones and small ones, two each. */

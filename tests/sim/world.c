@@ -182,6 +182,8 @@ static bool all_idle(const struct world *w)
         const struct tcp *t = w->host[i].worker->tcp;
         if (!worker_idle(w->host[i].worker) || t->half_open.used || t->time_wait.used)
             return false;
+        if (rte_mempool_in_use_count(w->host[i].pool)) /* waiting for a neighbour's address, not for ever */
+            return false;
     }
     return sim_next_any(w->sim) == MR_NEVER;
 }

@@ -44,7 +44,7 @@ struct world {
     bool unchecked;
     uint64_t turns;
     unsigned spins;    /* turns since virtual time last moved */
-    char failure[256]; /* what went wrong first; empty: nothing */
+    char failure[512]; /* what went wrong first; empty: nothing */
 };
 
 /* Exits when it cannot be made: then nothing can be tested. */
