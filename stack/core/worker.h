@@ -128,6 +128,14 @@ static inline bool worker_may_hold_packet(const struct mr_worker *w)
     return w->packets_held < w->packets_held_max;
 }
 
+/* The same for payload that goes only when a peer moves: what is queued to be sent, what waits behind a hole. A quarter is
+ * left for data in order, which a service can take at once. Without it two hosts whose memory is full of what they want
+ * to send each other refuse each other's data, and neither can ever free any. */
+static inline bool worker_may_queue_packets(const struct mr_worker *w, uint32_t n)
+{
+    return w->packets_held + n <= w->packets_held_max - w->packets_held_max / 4;
+}
+
 /* Invariants of everything the worker owns; tests and the simulator call it after every event. */
 void worker_check(struct mr_worker *w);
 

@@ -107,7 +107,7 @@ size_t tcp_queue_copy(struct mr_worker *w, struct tcb *c, const uint8_t *data, s
     if (!f)
         return 0;
     size_t taken = tail_fill(c, f, data, n);
-    while (taken < n && worker_may_hold_packet(w)) {
+    while (taken < n && worker_may_queue_packets(w, 1)) {
         struct rte_mbuf *m = packet_new(w);
         if (!m)
             break;
@@ -153,7 +153,7 @@ static struct rte_mbuf *lend_chunks(struct mr_worker *w, struct lend *l, const u
 bool tcp_queue_lend(struct mr_worker *w, struct tcb *c, const uint8_t *data, size_t n, void (*release)(void *),
                     void *argument)
 {
-    if (w->packets_held + n / TCP_LEND_CHUNK + 1 > w->packets_held_max)
+    if (!worker_may_queue_packets(w, (uint32_t)(n / TCP_LEND_CHUNK) + 1))
         return false;
     struct lend *l = slab_get(&w->tcp->lends);
     if (!l)

@@ -192,7 +192,7 @@ static void reasm_add_packet(struct mr_worker *w, struct tcp_reasm *r, struct rt
 void tcp_reasm_add(struct mr_worker *w, struct tcb *c, struct tcp_segment *s)
 {
     struct tcp_reasm *r = reasm_get(w, c);
-    if (!r || r->packets >= TCP_REASM_PACKETS_MAX || !worker_may_hold_packet(w)) {
+    if (!r || r->packets >= TCP_REASM_PACKETS_MAX || !worker_may_queue_packets(w, 1)) {
         reasm_put_if_empty(w, c);
         tcp_in_drop(w, s, r ? DROP_tcp_reassembly_full : DROP_tcp_no_buffers);
         return;
