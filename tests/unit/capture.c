@@ -360,10 +360,13 @@ static void start_refuses_what_cannot_work(void **state)
 
 static void full_disk_is_reported_and_harms_nobody(void **state)
 {
-    struct bench b = bench_new();
     struct capture *c;
     struct capture_report report;
     struct capture_options o = {.path = "/dev/full", .synchronous = true};
+    struct stat info;
+    if (stat(o.path, &info) != 0 || !S_ISCHR(info.st_mode))
+        skip(); /* never make an ordinary file there */
+    struct bench b = bench_new();
     assert_int_equal(capture_start(&o, &b.wrapped, 1, &c), MR_OK);
     for (unsigned i = 0; i < 10; i++)
         assert_int_equal(send(b.wrapped, 1, 100), 1);
