@@ -107,6 +107,12 @@ void tcp_timer_delay_ack(struct mr_worker *w, struct tcb *c)
     deadline_set(w, c, &c->deadline_ack, TCP_DELAYED_ACK);
 }
 
+/* In FIN-WAIT-2 with nobody to read: kept for the peer's FIN, not for ever. Half-closed on purpose is another matter. */
+static bool lingers(const struct tcb *c)
+{
+    return c->state == TCP_FIN_WAIT_2 && c->flags & TCB_DETACHED;
+}
+
 static void keepalive_restart(struct mr_worker *w, struct tcb *c, uint32_t seconds)
 {
     deadline_set(w, c, &c->deadline_idle, seconds * MR_SECOND);
@@ -115,7 +121,7 @@ static void keepalive_restart(struct mr_worker *w, struct tcb *c, uint32_t secon
 void tcp_timer_heard(struct mr_worker *w, struct tcb *c)
 {
     uint32_t idle_s = c->stream.binding->options.keepalive_idle_s;
-    if (!idle_s || (c->state == TCP_FIN_WAIT_2 && (c->flags & TCB_DETACHED)))
+    if (!idle_s || lingers(c))
         return;
     if (c->snd_una == c->snd_max)
         c->backoff = 0; /* probes count here while nothing is outstanding */
@@ -124,8 +130,8 @@ void tcp_timer_heard(struct mr_worker *w, struct tcb *c)
 
 void tcp_timer_fin_wait_2(struct mr_worker *w, struct tcb *c)
 {
-    if (!(c->flags & TCB_DETACHED))
-        return; /* half-closed on purpose: as long as the service wants */
+    if (!lingers(c))
+        return;
     deadline_set(w, c, &c->deadline_idle, TCP_FIN_WAIT_2_MAX);
 }
 
@@ -198,7 +204,7 @@ static bool send_expired(struct mr_worker *w, struct tcb *c)
 static bool idle_expired(struct mr_worker *w, struct tcb *c)
 {
     c->deadline_idle = 0;
-    if (c->state == TCP_FIN_WAIT_2 && (c->flags & TCB_DETACHED)) {
+    if (lingers(c)) {
         stat_add(w, STAT_tcp_timed_out, 1);
         tcp_conn_finish(w, c, MR_CLOSE_TIMEOUT);
         return false;
