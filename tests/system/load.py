@@ -116,7 +116,7 @@ def an_idle_instance_uses_no_cpu(namespace, millrace):
     before, started = millrace.cpu_seconds(), time.monotonic()
     time.sleep(IDLE_SECONDS)
     percent = 100 * (millrace.cpu_seconds() - before) / (time.monotonic() - started)
-    note(f"idle: {percent:.1f} % of a core over {IDLE_SECONDS} s (goal {IDLE_PERCENT_GOAL} %)")
+    note(f"idle: {percent:.2f} % of a core over {IDLE_SECONDS} s (goal {IDLE_PERCENT_GOAL} %)")
     assert percent < IDLE_PERCENT_MAX, f"{percent:.1f} %"
 
 
