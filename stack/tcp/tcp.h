@@ -85,7 +85,7 @@ enum tcb_flag {
     TCB_KEEPALIVE = 1 << 18,   /* a keepalive probe is due */
     TCB_SEND_SYN = 1 << 19,    /* SYN or SYN+ACK is due */
     TCB_BACKLOG = 1 << 20,     /* counted in its listener's backlog */
-    TCB_CWND_LIMITED = 1 << 21, /* the congestion window was the bound of the last flight */
+    TCB_CWND_LIMITED = 1 << 21, /* the congestion window was the bound when we last sent: for every ACK until then */
     TCB_CONNECTING = 1 << 22,  /* opened by us and not yet established */
     TCB_STARVED = 1 << 23,     /* deadline_send is the next try of a service that was refused for want of memory */
 };

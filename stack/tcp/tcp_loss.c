@@ -138,7 +138,6 @@ void tcp_loss_acked(struct mr_worker *w, struct tcb *c, const struct tcp_segment
         tcp_rtt_sample(c, rtt_us);
     c->dup_acks = 0;
     c->backoff = 0;
-    c->flags &= ~(uint32_t)TCB_CWND_LIMITED;
     bool repaired = !in_recovery || recovery_acked(w, c, ack, acked);
     if (repaired) {
         const struct mr_rate_sample sample = {

@@ -309,6 +309,7 @@ static bool data_send_all(struct mr_worker *w, struct tcb *c)
 {
     if (c->flight->next && seq_lt(c->snd_nxt, c->flight->end))
         restart_after_idle(w, c);
+    c->flags &= ~(uint32_t)TCB_CWND_LIMITED;
     while (seq_lt(c->snd_nxt, c->flight->end)) {
         uint32_t in_flight = tcp_in_flight(c), window = send_window(c);
         uint32_t unsent = c->flight->end - c->snd_nxt;
@@ -324,6 +325,8 @@ static bool data_send_all(struct mr_worker *w, struct tcb *c)
         if (link_is_full(w) || !data_send(w, c, n))
             return false;
     }
+    if (tcp_in_flight(c) >= tcp_congestion_window(c))
+        c->flags |= TCB_CWND_LIMITED;
     return true;
 }
 
