@@ -165,7 +165,8 @@ void tcp_loss_timeout(struct mr_worker *w, struct tcb *c)
 {
     stat_add(w, STAT_tcp_rto_expiries, 1);
     const struct mr_congestion_algorithm *a = algorithm(c);
-    uint32_t in_flight = c->snd_max - c->snd_una;
+    /* What a long recovery sent beyond the window has mostly arrived behind the hole: it is no measure of the path. */
+    uint32_t in_flight = RTE_MIN(c->snd_max - c->snd_una, c->cc.cwnd);
     if (c->backoff == 0 && c->flight) { /* once a loss event: RFC 5681 3.1 holds ssthresh for repeated timeouts */
         if (a->on_rto)
             a->on_rto(&c->cc, in_flight, w->now);
