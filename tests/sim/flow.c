@@ -516,6 +516,8 @@ static void flow_judge(struct flow_set *s, struct flow *f, bool harsh)
     bool gave_up = false;
     for (unsigned i = 0; i < 2; i++)
         gave_up |= f->side[i].over && reason_gives_up(f->side[i].reason);
+    /* The listener forgot the handshake after a minute of lost SYN+ACKs, just as one of them arrived. */
+    gave_up |= f->plan.kind == FLOW_CONNECT && !f->side[1].opened && f->side[0].reason == MR_CLOSE_RESET;
     if (gave_up && harsh) {
         s->given_up++;
         return;
