@@ -1,0 +1,76 @@
+/* Eviction: which entry goes when room is needed. A policy is a const table of functions over intrusive nodes, one file a
+ * policy; it never sees keys' values, so that `millrace lab cache` runs the very same code over traces.
+ *
+ * Every live entry is in the policy from insert to remove. `victim` names the next to go without removing it: the caller
+ * deletes the entry, which calls `remove`. Each call is O(1), or looks at no more than a constant number of nodes
+ * (amortised over inserts); a policy that could search longer returns NULL to be asked again in the next turn. */
+#ifndef SERVICES_CACHE_EVICT_H
+#define SERVICES_CACHE_EVICT_H
+
+#include <millrace/random.h>
+#include <millrace/types.h>
+
+#include "cache/store/memory.h"
+
+/* Embedded in each entry. */
+struct cache_evict_node {
+    cache_link older, newer; /* the policy's lists */
+    uint32_t state;          /* the policy's own: queue, frequency, clock */
+};
+
+struct cache_evict;
+
+struct cache_evict_policy {
+    const char *name;        /* "allkeys-s3fifo": as CONFIG SET maxmemory-policy and the configuration take it */
+    const char *const *also; /* further names, NULL-terminated; may be NULL */
+    bool volatile_only;      /* takes entries with an expiry only: others are never inserted */
+    const char *sentence;    /* for the reference: what it does, with its source */
+    size_t (*state_bytes)(uint64_t entries_expected); /* of the policy's own state; sketches and ghosts included */
+    void (*init)(struct cache_evict *e);
+    /* `hash` is the key's, `bytes` what the entry takes. */
+    void (*insert)(struct cache_evict *e, struct cache_evict_node *n, uint64_t hash, uint32_t bytes);
+    void (*hit)(struct cache_evict *e, struct cache_evict_node *n, uint64_t hash); /* read or written */
+    void (*remove)(struct cache_evict *e, struct cache_evict_node *n, uint64_t hash, bool evicted);
+    struct cache_evict_node *(*victim)(struct cache_evict *e); /* NULL: nothing to evict (or not in this turn) */
+    /* The entry moved in memory: its neighbours in lists must follow. NULL: cache_evict_list_moved suffices. */
+    void (*moved)(struct cache_evict *e, struct cache_evict_node *from, struct cache_evict_node *to);
+};
+
+/* What the owner of the entries tells a policy. */
+struct cache_evict_owner {
+    const uint8_t *base; /* for links */
+    struct mr_random *random;
+    /* For policies by sampling and by time to live. May return NULL when there is none. */
+    struct cache_evict_node *(*sample)(void *owner);    /* a random entry */
+    struct cache_evict_node *(*next_dead)(void *owner); /* the entry that expires first, nearly */
+    uint64_t (*hash_of)(void *owner, const struct cache_evict_node *n);
+    void *owner;
+};
+
+struct cache_evict {
+    const struct cache_evict_policy *policy;
+    struct cache_evict_owner owner;
+    uint64_t entries, bytes; /* of what is inserted */
+    uint64_t entries_expected;
+    void *state; /* the policy's, of state_bytes */
+    size_t state_bytes;
+    uint32_t clock; /* coarse time in seconds, kept by the owner; for LRU and LFU as Redis reports them */
+};
+
+/* By name, any of a policy's names; NULL: no such. */
+const struct cache_evict_policy *cache_evict_find(const char *name);
+extern const struct cache_evict_policy *const cache_evict_policies[]; /* ends with NULL; the first is the default */
+
+/* Takes its state by calloc: done at start and when the policy is exchanged, on whatever thread. False: no memory.
+ * After an exchange the owner inserts its entries again, some a turn. */
+bool cache_evict_init(struct cache_evict *e, const struct cache_evict_policy *policy,
+                      const struct cache_evict_owner *owner, uint64_t entries_expected);
+void cache_evict_release(struct cache_evict *e);
+
+/* Idle seconds and access frequency as OBJECT IDLETIME and FREQ show them, where the policy knows them; else false. */
+bool cache_evict_idle(const struct cache_evict *e, const struct cache_evict_node *n, uint32_t *seconds);
+bool cache_evict_frequency(const struct cache_evict *e, const struct cache_evict_node *n, uint32_t *frequency);
+
+void cache_evict_check(const struct cache_evict *e);
+
+#endif
