@@ -8,6 +8,7 @@
 #ifndef SERVICES_CACHE_REPLY_H
 #define SERVICES_CACHE_REPLY_H
 
+#include "cache/command/argument.h"
 #include "cache/store/entry.h"
 
 struct cache_reply_block {
