@@ -65,8 +65,15 @@ struct mr_service {
     /* Before any worker starts: what a table cannot say (does the folder exist?). Writes one line and returns false. */
     bool (*check)(const void *config, char *message, size_t message_bytes);
 
-    /* Starts one instance on `w`. `counters` is this instance's array, as long as the table. *state goes to stop.
-     * Returns MR_OK or an enum mr_error; on failure it has released what it took. */
+    /* What all instances of the service share: made before the first `start`, on the main thread, where it may block;
+     * `close` runs after every worker has ended. Workers change nothing in it but by messages. Both may be NULL.
+     * MR_OK or an enum mr_error. */
+    int (*open)(const void *config, unsigned workers, void **shared);
+    void (*close)(void *shared);
+
+    /* Starts one instance on `w`, before any worker turns. `counters` is this instance's array, as long as the table. *state
+     * holds what `open` gave (NULL: nothing) and goes to stop as it is left. Returns MR_OK or an enum mr_error; on failure
+     * it has released what it took. */
     int (*start)(struct mr_worker *w, const void *config, uint64_t *counters, void **state);
 
     /* Asks the instance to end: listeners closed, streams closed in order. Streams still get their on_close, so state
@@ -76,6 +83,9 @@ struct mr_service {
     /* After the last event of the last stream. May be NULL. */
     void (*release)(struct mr_worker *w, void *state);
 };
+
+/* The state of the first instance of a service on this worker, for the public interface of that service; NULL: it does not run. */
+void *mr_service_find(const struct mr_worker *w, const char *name);
 
 /* Text for a status page: fills `text` with `name value` lines of this worker's counters; returns bytes written. */
 size_t mr_worker_status(const struct mr_worker *w, char *text, size_t bytes);

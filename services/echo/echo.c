@@ -88,12 +88,11 @@ static int echo_start(struct mr_worker *w, const void *configuration, uint64_t *
     return error;
 }
 
-const struct mr_service echo_service = {"echo",
-                                        "TCP and UDP echo (RFC 862)",
-                                        sizeof(struct echo_config),
-                                        echo_keys,
-                                        echo_counters,
-                                        NULL,
-                                        echo_start,
-                                        echo_stop,
-                                        echo_release};
+const struct mr_service echo_service = {.name = "echo",
+                                        .sentence = "TCP and UDP echo (RFC 862)",
+                                        .config_bytes = sizeof(struct echo_config),
+                                        .keys = echo_keys,
+                                        .counters = echo_counters,
+                                        .start = echo_start,
+                                        .stop = echo_stop,
+                                        .release = echo_release};

@@ -58,6 +58,8 @@ void tcp_time_wait_expired(struct mr_worker *w, struct mr_wheel_node *node);
 /* Phase 5: each ready stream's events, once. Returns events delivered. */
 unsigned stream_deliver(struct mr_worker *w);
 bool stream_ready(const struct mr_worker *w);
+/* What services deferred to here, between their events and output; returns how many ran. */
+unsigned turn_end(struct mr_worker *w);
 /* Phase 6: each connection that owes something sends it; returns how many did. */
 unsigned tcp_output(struct mr_worker *w);
 bool tcp_output_pending(const struct mr_worker *w);

@@ -98,6 +98,7 @@ unsigned worker_turn(struct mr_worker *w, mr_time now)
     work += timers_run(w);
     work += udp_deliver(w);
     work += stream_deliver(w);
+    work += turn_end(w);
     work += tcp_output(w);
     for (unsigned i = 0; i < w->netif_count; i++)
         if (w->netif[i]->backlog_count)
@@ -108,7 +109,7 @@ unsigned worker_turn(struct mr_worker *w, mr_time now)
 
 mr_time worker_next_deadline(const struct mr_worker *w)
 {
-    if (stream_ready(w) || mailbox_pending(w))
+    if (stream_ready(w) || w->deferred || mailbox_pending(w))
         return w->now;
     mr_time next = wheel_next(&w->wheel);
     for (unsigned i = 0; i < w->netif_count; i++) {

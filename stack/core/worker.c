@@ -42,14 +42,15 @@ struct mr_worker *worker_create(const struct worker_options *options)
     w->now = options->clock->now(options->clock->self);
     mr_random_seed(&w->random, options->seed);
     wheel_init(&w->wheel, w->now);
-    const char *missing = !route_init(w)                              ? "routes"
-                          : !arp_init(w, limits.neighbours)           ? "neighbours"
-                          : !icmp_init(w)                             ? "icmp"
-                          : !udp_init(w, limits.datagram_ports)       ? "datagram ports"
+    const char *missing = !route_init(w)                               ? "routes"
+                          : !arp_init(w, limits.neighbours)            ? "neighbours"
+                          : !icmp_init(w)                              ? "icmp"
+                          : !udp_init(w, limits.datagram_ports)        ? "datagram ports"
                           : !tcp_init(w, &limits, options->congestion) ? "tcp"
-                                                                      : NULL;
+                                                                       : NULL;
     if (missing) {
-        mr_log(MR_LOG_ERROR, "worker", "worker %u cannot start: no memory or an unknown name in: %s", w->index, missing);
+        mr_log(MR_LOG_ERROR, "worker", "worker %u cannot start: no memory or an unknown name in: %s", w->index,
+               missing);
         worker_destroy(w);
         return NULL;
     }
@@ -73,12 +74,12 @@ int worker_add_link(struct mr_worker *w, struct mr_link *link, struct netif **ou
     return MR_OK;
 }
 
-int worker_start_service(struct mr_worker *w, const struct mr_service *service, const void *config)
+int worker_start_service(struct mr_worker *w, const struct mr_service *service, const void *config, void *shared)
 {
     if (w->service_count == WORKER_SERVICE_MAX)
         return MR_ERROR_NO_MEMORY;
     struct worker_service *s = &w->services[w->service_count];
-    *s = (struct worker_service){.service = service};
+    *s = (struct worker_service){.service = service, .state = shared};
     while (service->counters && service->counters[s->counter_count].name)
         s->counter_count++;
     s->counters = calloc(s->counter_count + 1, sizeof *s->counters);
@@ -169,6 +170,14 @@ uint64_t mr_random(struct mr_worker *w)
 unsigned mr_worker_index(const struct mr_worker *w)
 {
     return w->index;
+}
+
+void *mr_service_find(const struct mr_worker *w, const char *name)
+{
+    for (unsigned i = 0; i < w->service_count; i++)
+        if (!strcmp(w->services[i].service->name, name))
+            return w->services[i].state;
+    return NULL;
 }
 
 size_t mr_worker_status(const struct mr_worker *w, char *text, size_t bytes)

@@ -5,6 +5,7 @@
 #include <millrace/mailbox.h>
 #include <millrace/random.h>
 #include <millrace/service.h>
+#include <millrace/turn.h>
 
 #include "stack/base/hash.h"
 #include "stack/base/wheel.h"
@@ -16,10 +17,10 @@
 
 /* What a worker may hold. 0 takes the default of worker_limits_default. */
 struct worker_limits {
-    uint32_t connections;   /* established and closing connections */
-    uint32_t half_open;     /* SYN received, not yet acknowledged */
-    uint32_t time_wait;     /* connections in TIME-WAIT */
-    uint32_t neighbours;    /* ARP entries */
+    uint32_t connections; /* established and closing connections */
+    uint32_t half_open;   /* SYN received, not yet acknowledged */
+    uint32_t time_wait;   /* connections in TIME-WAIT */
+    uint32_t neighbours;  /* ARP entries */
     uint32_t datagram_ports;
     uint32_t packet_reserve; /* packets of the pool kept for receiving and replying; default a quarter */
 };
@@ -31,7 +32,7 @@ struct worker_options {
     struct rte_mempool *pool; /* made by packet_pool_create; lives longer than the worker */
     struct mr_clock *clock;
     struct worker_limits limits;
-    const char *congestion;   /* default algorithm; NULL: "reno" */
+    const char *congestion; /* default algorithm; NULL: "reno" */
 };
 
 struct worker_service {
@@ -63,9 +64,11 @@ struct mr_worker {
     struct tcp *tcp;
     struct mailbox *mailbox; /* messages in and out; NULL in a worker without a group */
 
+    struct mr_deferred *deferred, **deferred_end; /* runs at the end of the turn; see turn.c */
+
     unsigned index;
     bool stopping;
-    bool resting; /* written by us, read by those who may have to wake us */
+    bool resting;                /* written by us, read by those who may have to wake us */
     uint32_t fail_packets_after; /* tests: packet_new fails after so many; UINT32_MAX: never */
     unsigned service_count;
     struct worker_service services[WORKER_SERVICE_MAX];
@@ -88,8 +91,8 @@ int worker_add_link(struct mr_worker *w, struct mr_link *link, struct netif **ou
 /* Adds an address and its on-link route, announces it (gratuitous ARP) and starts duplicate address detection. */
 int netif_add_address(struct mr_worker *w, struct netif *n, const struct mr_address *a, unsigned bits);
 
-/* Starts one instance of `service`. MR_OK or what its start returned. */
-int worker_start_service(struct mr_worker *w, const struct mr_service *service, const void *config);
+/* Starts one instance of `service`; `shared` is what its `open` gave, or NULL. MR_OK or what its start returned. */
+int worker_start_service(struct mr_worker *w, const struct mr_service *service, const void *config, void *shared);
 
 /* Asks services to stop and accepts no more connections; those that are open go on as their service lets them. The caller
  * turns the loop until worker_idle or its patience ends, and may then close what is left in order, by worker_close_streams. */

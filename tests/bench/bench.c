@@ -108,9 +108,9 @@ static int service_start(struct bench *b, enum bench_service service)
 {
     struct http_config config;
     if (service == BENCH_CANNED)
-        return worker_start_service(b->worker, &canned_service, NULL);
+        return worker_start_service(b->worker, &canned_service, NULL, NULL);
     http_config_fill(&config, b->root);
-    return worker_start_service(b->worker, &http_service, &config);
+    return worker_start_service(b->worker, &http_service, &config, NULL);
 }
 
 void bench_start(struct bench *b, struct rte_mempool *pool, uint32_t connections, enum bench_service service)

@@ -1,5 +1,7 @@
 #include "tests/support/fake_stream.h"
 
+#include <millrace/turn.h>
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,6 +47,7 @@ struct mr_port {
 
 struct mr_worker {
     mr_time now;
+    struct mr_deferred *deferred;
     struct mr_timer *timers; /* unsorted, chained through node.next */
     struct job *jobs, **jobs_end;
     struct mr_stream *streams;
@@ -168,6 +171,36 @@ void mr_log(enum mr_log_level level, const char *area, const char *format, ...)
 }
 
 /* Timers. */
+
+void *mr_service_find(const struct mr_worker *w, const char *name)
+{
+    return NULL;
+}
+
+void mr_defer(struct mr_worker *w, struct mr_deferred *d)
+{
+    struct mr_deferred **end = &w->deferred;
+    if (d->queued)
+        return;
+    while (*end)
+        end = &(*end)->next;
+    d->queued = true;
+    d->next = NULL;
+    *end = d;
+}
+
+/* Every event of a stream is a turn of its own. */
+static void deferred_run(struct mr_worker *w)
+{
+    struct mr_deferred *d = w->deferred;
+    w->deferred = NULL;
+    while (d) {
+        struct mr_deferred *next = d->next;
+        d->queued = false;
+        d->run(w, d);
+        d = next;
+    }
+}
 
 void mr_timer_init(struct mr_timer *t, void (*expired)(struct mr_worker *w, struct mr_timer *t), void *context)
 {
@@ -429,6 +462,7 @@ struct mr_stream *fake_open(struct mr_worker *w)
     w->streams = s;
     if (s->handler->on_open)
         s->handler->on_open(s);
+    deferred_run(w);
     settle(s);
     return s;
 }
@@ -449,6 +483,7 @@ static void tell_data(struct mr_stream *s)
 {
     if (!s->close_delivered && !s->finished && s->handler->on_data)
         s->handler->on_data(s);
+    deferred_run(s->worker);
     if (!s->throttled)
         fake_acknowledge(s, SIZE_MAX);
     settle(s);
@@ -488,6 +523,7 @@ void fake_acknowledge(struct mr_stream *s, size_t n)
         s->refused = false;
         if (s->handler->on_writable)
             s->handler->on_writable(s);
+        deferred_run(s->worker);
     }
     settle(s);
 }
@@ -532,6 +568,7 @@ void fake_turn(struct mr_worker *w)
 {
     jobs_run(w);
     timers_run(w);
+    deferred_run(w);
     for (struct mr_stream *s = w->streams; s; s = s->next) {
         if (!s->throttled)
             while (!s->close_delivered && s->acknowledged < s->sent)

@@ -186,11 +186,32 @@ static bool routes_add(struct runtime_worker *rw)
     return true;
 }
 
+static bool services_open(struct runtime *r)
+{
+    const struct config *c = r->config;
+    for (; r->service_opened < c->service_count; r->service_opened++) {
+        const struct config_service *s = &c->service[r->service_opened];
+        void **shared = &r->service_shared[r->service_opened];
+        int error = s->service->open ? s->service->open(s->values, r->worker_count, shared) : MR_OK;
+        if (error)
+            return failed(error, "service", s->service->name);
+    }
+    return true;
+}
+
+static void services_close(struct runtime *r)
+{
+    for (unsigned i = 0; i < r->service_opened; i++)
+        if (r->config->service[i].service->close)
+            r->config->service[i].service->close(r->service_shared[i]);
+}
+
 static bool services_start(struct runtime_worker *rw)
 {
     const struct config *c = rw->runtime->config;
     for (unsigned i = 0; i < c->service_count; i++) {
-        int error = worker_start_service(rw->worker, c->service[i].service, c->service[i].values);
+        int error = worker_start_service(rw->worker, c->service[i].service, c->service[i].values,
+                                         rw->runtime->service_shared[i]);
         if (error)
             return failed(error, "service", c->service[i].service->name);
     }
@@ -224,6 +245,8 @@ bool runtime_build(struct runtime *r)
     r->group = worker_group_create(r->worker_count, (unsigned)r->config->workers.offload_threads);
     if (!r->group)
         return failed(MR_ERROR_NO_MEMORY, "the mailboxes of", "the workers");
+    if (!services_open(r))
+        return false;
     for (unsigned i = 0; i < r->worker_count; i++) {
         struct runtime_worker *rw = &r->worker[i];
         if (!worker_make(rw))
@@ -352,6 +375,7 @@ void runtime_destroy(struct runtime *r)
         worker_unmake(&r->worker[i]);
     if (r->group)
         worker_group_destroy(r->group);
+    services_close(r);
     for (unsigned i = 0; i < r->worker_count && r->worker; i++)
         rte_mempool_free(r->worker[i].pool);
     free(r->worker);

@@ -41,8 +41,10 @@ struct runtime {
     struct worker_group *group;
     unsigned worker_count;
     struct runtime_worker *worker;
-    struct capture *capture[NETIF_MAX]; /* those that the configuration asks for */
-    mr_time started;                    /* on the monotonic clock */
+    unsigned service_opened;                  /* how many of the services below */
+    void *service_shared[WORKER_SERVICE_MAX]; /* what all instances of a service share */
+    struct capture *capture[NETIF_MAX];       /* those that the configuration asks for */
+    mr_time started;                          /* on the monotonic clock */
 
     pthread_t main_thread; /* takes SIGTERM */
     atomic_uint grace_ms;  /* what connections get to end in order */
