@@ -12,6 +12,7 @@
 #include "cache/store/table.h"
 
 struct cache_store;
+struct cache_type_limits;
 
 /* What happens to a key, told to whoever must know: WATCH, blocked clients, the log, keyspace statistics. NULL members are
  * skipped. `key` is valid during the call. */
@@ -44,6 +45,7 @@ struct cache_store {
     struct cache_trash *trash;
     struct cache_store_listener listener;
     struct cache_store_stat stat;
+    const struct cache_type_limits *type_limits; /* type/encoding_limits.h; NULL: the defaults */
     uint64_t now_ms; /* Unix time, set by the owner each turn */
     uint64_t keys_expiring[CACHE_DATABASES];
     uint64_t cas;            /* last one given */
