@@ -46,7 +46,7 @@ struct cache_store {
     struct cache_store_listener listener;
     struct cache_store_stat stat;
     const struct cache_type_limits *type_limits; /* type/encoding_limits.h; NULL: the defaults */
-    uint64_t now_ms; /* Unix time, set by the owner each turn */
+    uint64_t now_ms;                             /* Unix time, set by the owner each turn */
     uint64_t keys_expiring[CACHE_DATABASES];
     uint64_t cas;            /* last one given */
     uint64_t changes;        /* since the last save: INFO's rdb_changes_since_last_save */
@@ -109,9 +109,10 @@ bool cache_string_integer(const struct cache_entry *e, int64_t *value); /* as IN
 
 /* Collections: an entry whose value is `collection` of a type with these operations. */
 struct cache_collection_type {
-    const char *name;                          /* as TYPE prints it */
-    uint64_t (*bytes)(const void *collection); /* of memory, an estimate by sampling is allowed: MEMORY USAGE */
-    uint64_t (*length)(const void *collection);
+    const char *name; /* as TYPE prints it */
+    uint64_t (*bytes)(unsigned encoding,
+                      const void *collection); /* of memory, an estimate by sampling is allowed: MEMORY USAGE */
+    uint64_t (*length)(unsigned encoding, const void *collection);
     const char *(*encoding_name)(const struct cache_entry *e);
     /* Takes up to `budget` pieces apart; true: gone. */
     bool (*free_step)(struct cache_store *s, unsigned encoding, void *collection, unsigned *budget);
