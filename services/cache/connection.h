@@ -1,0 +1,90 @@
+/* The machine of one connection, of either protocol.
+ *
+ *     stream -> protocol->step: parse one command -> dispatch (shard/dispatch.c) -> call -> reply -> stream
+ *
+ * A command runs at once where its keys are this worker's. What cannot go on now (no room yet, a blocked pop, shards of other
+ * workers, replies still on their way) is kept packed in `query`, and the connection reads no further until it has ended:
+ * its peer's window closes, that is the back-pressure. Replies of forwarded commands are kept in order by `requests`. */
+#ifndef SERVICES_CACHE_CONNECTION_H
+#define SERVICES_CACHE_CONNECTION_H
+
+#include "cache/cache.h"
+#include "cache/client.h"
+#include "cache/resp/resp_wire.h"
+
+enum cache_connection_state {
+    CACHE_CONNECTION_FREE,
+    CACHE_EXPECT_COMMAND, /* reads on */
+    CACHE_EXPECT_KEYS,    /* a blocking command waits for its keys or its time */
+    CACHE_EXPECT_ROOM,    /* called again next turn */
+    CACHE_EXPECT_STORE,   /* our shard is held by another worker */
+    CACHE_EXPECT_SHARDS,  /* shards of others are being asked for */
+    CACHE_EXPECT_REPLIES, /* earlier commands are still with other workers, and this one must come after them */
+    CACHE_EXPECT_DRAIN,   /* the peer has much to read first */
+    CACHE_EXPECT_CLOSE,   /* on_close is due */
+    CACHE_CONNECTION_STATES
+};
+
+enum cache_step {
+    CACHE_STEP_ON,   /* a command was dealt with: there may be another */
+    CACHE_STEP_MORE, /* the bytes of a command are not all there */
+    CACHE_STEP_WAIT, /* the state says for what */
+};
+
+struct cache_protocol {
+    const char *name;
+    /* Takes one command off the stream and dispatches it. `span` is what is left of the first span that the stream shows, *taken
+     * what of it was used: the caller consumes. Called with n > 0. */
+    enum cache_step (*step)(struct cache_connection *c, const uint8_t *data, size_t n, size_t *taken);
+    /* A reply written for an error of the connection itself, before it is closed. */
+    void (*refuse)(struct cache_connection *c, struct cache_reply *r, const char *reason);
+    void (*release)(struct cache_connection *c); /* what it keeps; may be NULL */
+};
+extern const struct cache_protocol cache_protocol_resp, cache_protocol_memcached;
+
+struct cache_connection {
+    struct cache *cache;
+    struct mr_stream *stream;
+    const struct cache_protocol *protocol;
+    struct cache_connection *next;      /* free list, or the list of what it waits for */
+    struct cache_connection **link;     /* what points at us in the list of `gated` */
+    struct cache_connection *gate_next;
+    uint8_t state;
+    bool ended;              /* the peer's end was seen */
+    bool resume;             /* it had its share of this turn: the timer brings it back */
+    bool running;            /* inside cache_connection_run */
+    struct cache_resp_wire wire;
+    struct cache_packed query; /* a command arriving in pieces, or waiting */
+    const struct cache_command *waiting; /* the command in `query`, whole */
+    struct cache_reply output; /* what the stream has not taken */
+    struct cache_request *requests, **requests_end; /* in order; the first one's reply is sent next */
+    uint32_t request_count;
+    struct cache_hold *hold;
+    uint64_t gate_sequence;    /* replies wait until the log has this of shard gate_shard */
+    unsigned gate_shard;
+    uint32_t gate;             /* true while gated */
+    mr_time deadline, armed;
+    uint64_t sent, acknowledged; /* when reply_timeout last looked */
+    uint64_t wait_until_ms;    /* CACHE_EXPECT_KEYS */
+    struct cache_waiter *waiters; /* in the shards whose keys it waits for */
+    struct mr_timer timer;
+    struct cache_client client;
+    void *memcached;           /* memcached/: its own state while a request has several keys; from cache->clients */
+};
+
+extern const struct mr_stream_handler cache_stream_handler;
+void cache_connection_set_state(struct cache_connection *c, enum cache_connection_state state);
+/* Goes on where the connection stands: retries what waited, reads, writes. */
+void cache_connection_run(struct cache_connection *c);
+/* The reply that the command being executed writes to. */
+struct cache_reply *cache_connection_reply(struct cache_connection *c);
+void cache_connection_fail(struct cache_connection *c, enum cache_counter counter, const char *reason); /* replies, closes */
+void cache_connection_stop_all(struct cache *cache);
+void cache_connection_check(const struct cache_connection *c);
+
+/* shard/dispatch.c: runs a whole command for a connection, here or where its keys are. argv may borrow from the stream or from
+ * c->query. WAIT: it is kept in c->query and the state says why. */
+enum cache_step cache_dispatch(struct cache_connection *c, const struct cache_command *command, struct cache_argument *argv,
+                               unsigned argc);
+
+#endif
