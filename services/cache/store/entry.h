@@ -51,7 +51,7 @@ struct cache_entry {
     uint8_t reserved;
     uint16_t key_length;
     uint32_t value_length; /* embedded and single-extent strings: bytes */
-    uint8_t parts[];
+    _Alignas(8) uint8_t parts[]; /* also where links are wide */
 };
 
 static inline struct cache_expiry *cache_entry_expiry(const struct cache_entry *e) /* needs CACHE_ENTRY_EXPIRES */

@@ -16,6 +16,7 @@
 #define CACHE_MEMORY_CLASSES 64
 
 struct cache_memory_page;
+struct cache_memory_freed;
 
 struct cache_memory {
     uint8_t *base; /* of the region; aligned to a page */
@@ -28,11 +29,14 @@ struct cache_memory {
     uint32_t pages_touched;
     struct cache_memory_page *empty;                         /* pages of no class */
     struct cache_memory_page *partial[CACHE_MEMORY_CLASSES]; /* pages with a free slot */
-    struct cache_memory_page *foreign; /* slots of other workers' regions, freed here, on their way home */
+    struct cache_memory_freed *foreign; /* slots of other workers' regions, freed here, on their way home */
     uint64_t foreign_count;
+    int64_t elsewhere;       /* bytes of slots of this region that others count, less those of others counted here */
+    int64_t elsewhere_count; /* and how many */
 };
 
-/* Reserves address space for `region_bytes` (rounded up; it costs nothing until touched). False: the system refused. */
+/* Reserves address space for `region_bytes` (rounded up; it costs nothing until touched). False: the system refused, or it
+ * is more than links can name (64 GiB). */
 bool cache_memory_init(struct cache_memory *m, uint64_t region_bytes, uint64_t limit);
 void cache_memory_release(struct cache_memory *m); /* gives the whole region back, whatever lives in it */
 
@@ -44,7 +48,8 @@ size_t cache_memory_cost(size_t bytes);
 void *cache_memory_alloc(struct cache_memory *m, size_t bytes);
 /* `bytes` as given to cache_memory_alloc. `p` may be of another shard's region (see cache_memory_adopt). */
 void cache_memory_free(struct cache_memory *m, void *p, size_t bytes);
-/* Keeps the first min(old, new) bytes; on failure NULL and `p` is as it was. In place when the class stays. */
+/* Keeps the first min(old, new) bytes; on failure NULL and `p` is as it was. In place when the class stays. Only the
+ * difference counts against the limit. */
 void *cache_memory_resize(struct cache_memory *m, void *p, size_t old_bytes, size_t new_bytes);
 
 static inline uint64_t cache_memory_room(const struct cache_memory *m)
