@@ -32,6 +32,9 @@ struct cache_table {
     uint64_t count;     /* items */
     uint32_t buckets;   /* in use: 2^level + split */
     uint32_t overflows; /* overflow buckets */
+    uint32_t left;      /* once it is taken apart: buckets still to go */
+    bool freeing;
+    bool scanning; /* buckets stay where they are: `each` of a scan removes */
 };
 
 /* SipHash-1-3 (Aumasson and Bernstein, 2012). */
@@ -57,7 +60,7 @@ void cache_table_replace(struct cache_table *t, uint64_t hash, const void *old, 
 uint64_t cache_table_insert_cost(const struct cache_table *t, uint64_t n);
 
 /* Calls `each` for the items of one bucket and returns the next cursor; 0 begins, 0 ends. `each` may remove the item that
- * it is given, and no other. */
+ * it is given, and no other. Cursors are the low bits of hashes: below twice the buckets, at most 32 bits. */
 uint64_t cache_table_scan(const struct cache_table *t, uint64_t cursor, void (*each)(void *item, void *argument),
                           void *argument);
 /* Any item, each with about the same probability; NULL when empty. */
