@@ -4,7 +4,7 @@
  *                                      split .. 2^level - 1                        not split yet: by level bits
  *
  * Where bucket i lies: up to SEGMENT_BUCKETS of them in one segment, which `directory` then is, sized to the next power of
- * two; beyond, `directory` is a root of leaves of pointers to full segments. What is allocated follows from `buckets` alone. */
+ * two or one less; beyond, `directory` is a root of leaves of pointers to full segments. What is allocated follows from `buckets` alone. */
 #include "cache/store/table.h"
 
 #include <assert.h>
@@ -32,6 +32,7 @@ struct cache_table_bucket {
     struct cache_table_bucket *overflow;
 };
 _Static_assert(sizeof(struct cache_table_bucket) == 64, "a bucket is a cache line");
+_Static_assert(((SEGMENT_BUCKETS + 1) & SEGMENT_BUCKETS) == 0, "the first segment ends as a full one");
 
 struct table_leaf {
     struct cache_table_bucket *segment[LEAF_SEGMENTS];
@@ -101,11 +102,11 @@ static uint32_t power_above(uint32_t n)
     return n <= 1 ? 1 : UINT32_C(2) << table_level(n - 1);
 }
 
-/* Bytes of the first segment of a table of so many buckets. */
+/* Bytes of the first segment of a table of so many buckets: 1, 2, 4, 8, 15, 31, ... 1023, which fit slots of memory. */
 static size_t segment_bytes(uint32_t buckets)
 {
-    uint32_t capacity = power_above(buckets);
-    return (capacity < SEGMENT_BUCKETS ? capacity : SEGMENT_BUCKETS) * sizeof(struct cache_table_bucket);
+    uint32_t capacity = buckets <= 8 ? power_above(buckets) : power_above(buckets + 1) - 1;
+    return capacity * sizeof(struct cache_table_bucket);
 }
 
 #define SEGMENT_BYTES ((size_t)SEGMENT_BUCKETS * sizeof(struct cache_table_bucket))
