@@ -12,10 +12,10 @@
 
 #include "cache/store/memory.h"
 
-/* Embedded in each entry. */
+/* Embedded in each entry; the owner zeroes a new one. */
 struct cache_evict_node {
     cache_link older, newer; /* the policy's lists */
-    uint32_t state;          /* the policy's own: queue, frequency, clock */
+    uint32_t state;          /* the policy's own: weight, queue, frequency, clock; see evict_node.h */
 };
 
 struct cache_evict;
@@ -29,11 +29,17 @@ struct cache_evict_policy {
     void (*init)(struct cache_evict *e);
     /* `hash` is the key's, `bytes` what the entry takes. */
     void (*insert)(struct cache_evict *e, struct cache_evict_node *n, uint64_t hash, uint32_t bytes);
-    void (*hit)(struct cache_evict *e, struct cache_evict_node *n, uint64_t hash); /* read or written */
+    /* Read or written. Of an entry that was not inserted (volatile_only) it notes the time only. */
+    void (*hit)(struct cache_evict *e, struct cache_evict_node *n, uint64_t hash);
     void (*remove)(struct cache_evict *e, struct cache_evict_node *n, uint64_t hash, bool evicted);
     struct cache_evict_node *(*victim)(struct cache_evict *e); /* NULL: nothing to evict (or not in this turn) */
-    /* The entry moved in memory: its neighbours in lists must follow. NULL: cache_evict_list_moved suffices. */
+    /* The entry moved in memory: its neighbours in lists must follow. `to` is the copy, `from` is not read. NULL: the
+     * policy has no lists. Call cache_evict_moved instead. */
     void (*moved)(struct cache_evict *e, struct cache_evict_node *from, struct cache_evict_node *to);
+    bool (*idle)(const struct cache_evict *e, const struct cache_evict_node *n, uint32_t *seconds); /* may be NULL */
+    bool (*frequency)(const struct cache_evict *e, const struct cache_evict_node *n,
+                      uint32_t *counter);       /* may be NULL */
+    void (*check)(const struct cache_evict *e); /* the policy's part of cache_evict_check */
 };
 
 /* What the owner of the entries tells a policy. */
@@ -45,16 +51,18 @@ struct cache_evict_owner {
     struct cache_evict_node *(*next_dead)(void *owner); /* the entry that expires first, nearly */
     uint64_t (*hash_of)(void *owner, const struct cache_evict_node *n);
     void *owner;
+    bool odd; /* of two policies between which entries move, one says true: cache_evict_holds tells them apart */
 };
 
 struct cache_evict {
     const struct cache_evict_policy *policy;
     struct cache_evict_owner owner;
-    uint64_t entries, bytes; /* of what is inserted */
+    uint64_t entries, bytes; /* of what is inserted; bytes are rounded down, by less than 1/8 */
     uint64_t entries_expected;
     void *state; /* the policy's, of state_bytes */
     size_t state_bytes;
-    uint32_t clock; /* coarse time in seconds, kept by the owner; for LRU and LFU as Redis reports them */
+    uint32_t
+        clock; /* coarse time in seconds, kept by the owner from before the first insert; for idle times and ageing */
 };
 
 /* By name, any of a policy's names; NULL: no such. */
@@ -66,6 +74,12 @@ extern const struct cache_evict_policy *const cache_evict_policies[]; /* ends wi
 bool cache_evict_init(struct cache_evict *e, const struct cache_evict_policy *policy,
                       const struct cache_evict_owner *owner, uint64_t entries_expected);
 void cache_evict_release(struct cache_evict *e);
+
+/* Whether the entry is in this policy: false for those never inserted, and for those that are in the other one while
+ * policies are exchanged (when the two owners differ in `odd`). */
+bool cache_evict_holds(const struct cache_evict *e, const struct cache_evict_node *n);
+/* The entry was copied from `from` to `to`, which is no longer read; entries in no policy may be told of, too. */
+void cache_evict_moved(struct cache_evict *e, struct cache_evict_node *from, struct cache_evict_node *to);
 
 /* Idle seconds and access frequency as OBJECT IDLETIME and FREQ show them, where the policy knows them; else false. */
 bool cache_evict_idle(const struct cache_evict *e, const struct cache_evict_node *n, uint32_t *seconds);
