@@ -29,6 +29,7 @@ enum segment { WINDOW, PROBATION, PROTECTED, SEGMENTS };
 struct tinylfu {
     struct evict_list segment[SEGMENTS];
     cache_link candidate; /* fell out of the window last, and has not been judged; in probation. 0: none */
+    cache_link named;     /* the last victim, as long as it was neither removed nor hit. 0: none */
     struct evict_sketch sketch;
 };
 
@@ -57,8 +58,11 @@ static void record(struct cache_evict *e, struct tinylfu *t, uint64_t hash)
 
 static void take_out(struct cache_evict *e, struct tinylfu *t, struct cache_evict_node *n)
 {
-    if (t->candidate == cache_link_pack(e->owner.base, n))
+    cache_link link = cache_link_pack(e->owner.base, n);
+    if (t->candidate == link)
         t->candidate = 0;
+    if (t->named == link)
+        t->named = 0;
     evict_list_remove(e, &t->segment[evict_flags(n)], n);
 }
 
@@ -106,12 +110,9 @@ static void hit(struct cache_evict *e, struct cache_evict_node *n, uint64_t hash
     if (!evict_inserted(n))
         return;
     record(e, t, hash);
-    if (evict_flags(n) != PROBATION) {
-        evict_list_renew(e, &t->segment[evict_flags(n)], n);
-        return;
-    }
+    enum segment from = evict_flags(n);
     take_out(e, t, n);
-    put_in(e, t, n, PROTECTED);
+    put_in(e, t, n, from == PROBATION ? PROTECTED : from);
     protected_overflow(e, t);
 }
 
@@ -148,24 +149,30 @@ static struct cache_evict_node *rival_of(const struct cache_evict *e, const stru
     return NULL;
 }
 
-/* A candidate that won is judged for good: asked again, its rival is named again. */
+static struct cache_evict_node *judge(struct cache_evict *e, struct tinylfu *t)
+{
+    struct cache_evict_node *candidate = evict_node_at(e, t->candidate), *rival = rival_of(e, t, candidate);
+    t->candidate = 0;
+    return candidate && !(rival && candidate_wins(e, candidate, rival)) ? candidate : rival;
+}
+
+/* A candidate is judged once: asked again, the same entry goes, as long as nothing happens to it. */
 static struct cache_evict_node *victim(struct cache_evict *e)
 {
     struct tinylfu *t = tinylfu_of(e);
-    struct cache_evict_node *candidate = evict_node_at(e, t->candidate), *rival = rival_of(e, t, candidate);
-    if (!candidate)
-        return rival;
-    if (!rival || !candidate_wins(e, candidate, rival))
-        return candidate;
-    t->candidate = 0;
-    return rival;
+    if (!t->named)
+        t->named = cache_link_pack(e->owner.base, judge(e, t));
+    return evict_node_at(e, t->named);
 }
 
 static void moved(struct cache_evict *e, struct cache_evict_node *from, struct cache_evict_node *to)
 {
     struct tinylfu *t = tinylfu_of(e);
-    if (t->candidate == cache_link_pack(e->owner.base, from))
-        t->candidate = cache_link_pack(e->owner.base, to);
+    cache_link old = cache_link_pack(e->owner.base, from), now = cache_link_pack(e->owner.base, to);
+    if (t->candidate == old)
+        t->candidate = now;
+    if (t->named == old)
+        t->named = now;
     evict_list_moved(e, &t->segment[evict_flags(to)], from, to);
 }
 
@@ -190,8 +197,9 @@ static void check(const struct cache_evict *e)
         bytes += t->segment[i].bytes;
     }
     assert(count == e->entries && bytes == e->bytes);
-    const struct cache_evict_node *candidate = evict_node_at(e, t->candidate);
+    const struct cache_evict_node *candidate = evict_node_at(e, t->candidate), *named = evict_node_at(e, t->named);
     assert(!candidate || (cache_evict_holds(e, candidate) && evict_flags(candidate) == PROBATION));
+    assert(!named || cache_evict_holds(e, named));
     assert(t->sketch.halving <= t->sketch.block_mask + 1);
 }
 
