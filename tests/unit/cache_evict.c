@@ -155,7 +155,7 @@ static const struct trace {
     {"ttl", "DBCA !A D !B !C !D !0", "the one that expires first, used or not"},
     {"tinylfu", "ABCD !C !A !B !D !0",
      "C left the window last, nobody was asked for more often: the newcomer is turned away"},
-    {"tinylfu", "ABC AAA B D C !C", "C left the window last and was used: protected, so the least recent of probation"},
+    {"tinylfu", "ABC AAA B D C !A !B", "protected is full: those least recently used there are back in probation"},
     {"noeviction", "ABCD !0 -A !0", "nothing goes"},
 };
 
@@ -262,7 +262,7 @@ static void frequent_keys_survive_a_scan(void **state)
         struct fixture *f = fixture_new(resistant[i], false);
         for (char key = 'A'; key <= 'H'; key++)
             key_insert(f, key, 64);
-        for (int n = 0; n < 3; n++)
+        for (int n = 0; n < 50; n++)
             for (char key = 'A'; key <= 'D'; key++)
                 key_hit(f, key);
         for (char key = 'a'; key <= 'z'; key++) {
@@ -373,7 +373,7 @@ static void weights_are_exact_when_small_and_near_when_large(void **state)
         struct cache_evict_node n = {.state = evict_weight_pack((uint32_t)bytes)};
         uint64_t weight = evict_weight_bytes(&n);
         assert_true(evict_inserted(&n));
-        assert_true(weight <= bytes && weight > bytes - bytes / 8 - 16);
+        assert_true(weight <= bytes && weight + bytes / 8 + 16 > bytes);
         assert_true(bytes > 256 || weight == bytes / 16 * 16);
     }
     assert_int_equal(evict_weight_pack(0), 1); /* inserted nodes are never weightless */

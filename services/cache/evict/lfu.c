@@ -5,7 +5,7 @@
  *              [..]   [....]   [.]          []
  *
  * All counters fall by one at once when `base` rises: the list of the lowest level is put before the next one's. That
- * happens once a minute, as Redis does, and besides whenever as many entries went as there are: a key that was popular once
+ * happens once a minute, as Redis does, and besides whenever ten times as many entries went as there are: a key that was popular once
  * must not stay for ever in a cache that turns over faster than the clock. A node whose level is below base counts as 0. */
 #include <assert.h>
 
@@ -16,6 +16,7 @@
 #define COUNTER_NEW    5
 #define COUNTER_FACTOR 10
 #define PERIOD_S       60
+#define TURNOVERS      10
 #define LEVEL_BITS     (32 - EVICT_OWN_SHIFT)
 #define LEVEL_MASK     ((UINT32_C(1) << LEVEL_BITS) - 1)
 
@@ -109,7 +110,7 @@ static void age(struct cache_evict *e, struct lfu *l)
         l->aged_s += periods * PERIOD_S;
         base_raise(e, l, periods);
     }
-    if (l->evictions > e->entries) {
+    if (l->evictions > e->entries * TURNOVERS) {
         l->evictions = 0;
         base_raise(e, l, 1);
     }
