@@ -18,6 +18,7 @@ struct cache_packed {
     uint64_t rope_bytes;     /* held by ropes */
     uint32_t missing;        /* bytes that the argument begun last still lacks */
     struct cache_rope *rope; /* ... when it is a rope */
+    uint8_t *at;             /* ... where its next bytes go, when it is none */
 };
 
 void cache_packed_init(struct cache_packed *p, struct cache_memory *blocks);

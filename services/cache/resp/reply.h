@@ -15,7 +15,7 @@ struct cache_reply_block {
     struct cache_reply_block *next;
     struct cache_extent *extent; /* lent: held once by the block; NULL: the bytes lie in the block */
     const uint8_t *data;
-    uint32_t length;   /* bytes to send */
+    uint32_t length;   /* bytes to send; of the last block: once settled */
     uint32_t capacity; /* 0: lent */
     uint8_t bytes[];
 };
@@ -24,9 +24,9 @@ struct cache_reply {
     struct cache_memory *memory; /* of blocks: the clients' memory */
     uint8_t *at, *end;           /* room in the scratch or the last block */
     uint8_t *scratch;            /* begin of the scratch; NULL: none */
-    uint32_t scratch_used;       /* valid once there are blocks */
+    uint32_t scratch_used;       /* valid once there are blocks, or settled */
     struct cache_reply_block *first, *last;
-    uint64_t bytes;   /* in blocks */
+    uint64_t bytes;   /* of memory that blocks take, their headers included */
     uint64_t lent;    /* bytes of lent extents */
     uint64_t limit;   /* of `bytes` */
     uint8_t protocol; /* 2, 3; 0: not RESP */
@@ -37,6 +37,10 @@ void cache_reply_init(struct cache_reply *r, struct cache_memory *m, void *scrat
                       uint8_t protocol, uint64_t limit);
 void cache_reply_free(struct cache_reply *r); /* blocks, and what they hold */
 bool cache_reply_empty(const struct cache_reply *r);
+/* Makes scratch_used and the length of the last block true: before the reply is sent. More may be added afterwards, which
+ * wants it again. A block may be taken out of the list by who sends it; cache_reply_block_free ends it. */
+void cache_reply_settle(struct cache_reply *r);
+void cache_reply_block_free(struct cache_memory *m, struct cache_reply_block *b);
 
 void cache_reply_raw(struct cache_reply *r, const void *data, size_t n);
 void cache_reply_text(struct cache_reply *r, const char *text); /* raw */
