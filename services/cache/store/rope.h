@@ -18,7 +18,7 @@ struct cache_extent {
 };
 #define CACHE_EXTENT_BYTES (CACHE_MEMORY_LARGEST - sizeof(struct cache_extent)) /* of one full extent */
 
-/* With one reference. NULL: no memory. */
+/* With one reference, `bytes` <= CACHE_EXTENT_BYTES. NULL: no memory. */
 struct cache_extent *cache_extent_create(struct cache_memory *m, size_t bytes);
 static inline void cache_extent_hold(struct cache_extent *x)
 {
@@ -35,11 +35,16 @@ struct cache_rope {
     uint32_t last_capacity; /* bytes that the last extent can take: grown as a value is appended to */
     struct cache_memory *memory;
     struct cache_extent **block[CACHE_ROPE_BLOCKS];
+    uint16_t block_capacity[CACHE_ROPE_BLOCKS]; /* extents that a block can name: doubled as it is needed */
 };
 
 struct cache_rope *cache_rope_create(struct cache_memory *m); /* empty; NULL: no memory */
-/* Bytes that a rope of `length` takes in all. */
+/* Bytes that a rope of `length`, made by one append, takes in all. */
 uint64_t cache_rope_cost(uint64_t length);
+/* Bytes that this rope takes in all, extents that others hold too included. */
+uint64_t cache_rope_bytes(const struct cache_rope *r);
+/* By how much an append of `n` bytes would raise `used`, exactly. UINT64_MAX: longer than a rope can be. */
+uint64_t cache_rope_append_cost(const struct cache_rope *r, uint64_t n);
 /* Drops every extent and the rope itself, `budget` extents at most; true: it is gone. Take *budget = UINT_MAX for all. */
 bool cache_rope_free_step(struct cache_rope *r, unsigned *budget);
 /* Grows by `n` bytes copied from `data` (NULL: zeros). False: no memory, the rope is as it was. */
@@ -50,9 +55,13 @@ struct mr_span cache_rope_at(const struct cache_rope *r, uint64_t offset, struct
 struct mr_span cache_rope_writable(struct cache_rope *r, uint64_t offset);
 void cache_rope_copy_out(const struct cache_rope *r, uint64_t offset, void *to, size_t n);
 bool cache_rope_equal(const struct cache_rope *a, const void *data, size_t n);
-/* A second rope over the same extents, each held once more. NULL: no memory. */
+/* A second rope over the same extents, each held once more; `m` counts what is not extents. NULL: no memory. */
 struct cache_rope *cache_rope_share(const struct cache_rope *r, struct cache_memory *m);
-/* The rope changes hands between shards (cache_memory_disown and _adopt of every piece). False: the taker has no room. */
+/* The rope changes hands between shards (cache_memory_disown and _adopt of every piece; the taker gets a copy of an extent
+ * that others hold, since they drop it at the giver). Touches both memories: neither's worker may run meanwhile. False: the
+ * taker has no room, the rope is as it was. */
 bool cache_rope_adopt(struct cache_rope *r, struct cache_memory *taker);
+
+void cache_rope_check(const struct cache_rope *r);
 
 #endif
