@@ -18,8 +18,10 @@ struct cache_expire {
 };
 
 void cache_expire_init(struct cache_expire *x, const uint8_t *base, uint64_t now_ms);
-void cache_expire_add(struct cache_expire *x, struct cache_entry *e); /* at its expiry's at_ms */
+void cache_expire_add(struct cache_expire *x,
+                      struct cache_entry *e); /* at its at_ms, which may not change until removed */
 void cache_expire_remove(struct cache_expire *x, struct cache_entry *e);
+/* `from` is compared only: it may be freed already. */
 void cache_expire_moved(struct cache_expire *x, struct cache_entry *from, struct cache_entry *to);
 /* An entry with at_ms <= now_ms, removed from the wheel, or NULL; costs at most a number of `budget` steps, taken off. */
 struct cache_entry *cache_expire_next(struct cache_expire *x, uint64_t now_ms, unsigned *budget);
