@@ -1,7 +1,9 @@
 /* The types a key can have, as TYPE and OBJECT ENCODING name them; a row a type, from the file of the type. */
 #include "cache/store/store.h"
 #include "cache/type/encoding_limits.h"
+#include "cache/type/hash.h"
 #include "cache/type/list.h"
+#include "cache/type/set.h"
 #include "cache/type/zset.h"
 
 #define EMBSTR_BYTES 44 /* Redis calls strings up to this "embstr"; clients' test suites look */
@@ -21,5 +23,7 @@ static const struct cache_collection_type string_type = {.name = "string", .enco
 const struct cache_collection_type *const cache_collection_types[CACHE_TYPES] = {
     [CACHE_STRING] = &string_type,
     [CACHE_LIST] = &cache_list_type,
+    [CACHE_SET] = &cache_set_type,
     [CACHE_ZSET] = &cache_zset_type,
+    [CACHE_HASH] = &cache_hash_type,
 };
