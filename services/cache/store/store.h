@@ -116,6 +116,9 @@ struct cache_collection_type {
     const char *(*encoding_name)(const struct cache_entry *e);
     /* Takes up to `budget` pieces apart; true: gone. */
     bool (*free_step)(struct cache_store *s, unsigned encoding, void *collection, unsigned *budget);
+    /* A second one with the same encoding in the memory of `s`, for COPY and for RENAME between shards. Room for twice its
+     * `bytes` is reserved. NULL: no memory, nothing is left behind. */
+    void *(*copy)(struct cache_store *s, unsigned encoding, const void *collection);
 };
 extern const struct cache_collection_type
     *const cache_collection_types[CACHE_TYPES]; /* type/types.c; [CACHE_STRING] too */
