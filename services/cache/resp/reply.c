@@ -2,11 +2,11 @@
 
 #include <assert.h>
 #include <limits.h>
-#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "cache/resp/decimal.h"
 #include "cache/store/store.h"
 
 /* Blocks of bytes double from the first to the last of these. */
@@ -15,36 +15,6 @@
 
 #define HEADER_BYTES_MAX 32   /* a type, a number, the end of the line */
 #define ERROR_BYTES_MAX  1024 /* longer texts are cut */
-
-static const char digit_pairs[] =
-    "0001020304050607080910111213141516171819202122232425262728293031323334353637383940414243"
-    "4445464748495051525354555657585960616263646566676869707172737475767778798081828384858687"
-    "888990919293949596979899";
-
-static unsigned decimal_length(uint64_t v)
-{
-    unsigned n = 1;
-    for (; v >= 10000; v /= 10000)
-        n += 4;
-    return n + (v >= 10) + (v >= 100) + (v >= 1000);
-}
-
-/* Decimal digits of `v` at `to`; returns their end. */
-static inline uint8_t *decimal_write(uint8_t *to, uint64_t v)
-{
-    if (v < 10) {
-        *to = (uint8_t)('0' + v);
-        return to + 1;
-    }
-    uint8_t *end = to + decimal_length(v), *p = end;
-    for (; v >= 100; v /= 100)
-        memcpy(p -= 2, digit_pairs + v % 100 * 2, 2);
-    if (v >= 10)
-        memcpy(p - 2, digit_pairs + v * 2, 2);
-    else
-        p[-1] = (uint8_t)('0' + v);
-    return end;
-}
 
 static inline uint8_t *line_end(uint8_t *to)
 {
@@ -56,7 +26,7 @@ static inline uint8_t *line_end(uint8_t *to)
 static inline uint8_t *header_write(uint8_t *to, char kind, uint64_t n)
 {
     *to = (uint8_t)kind;
-    return line_end(decimal_write(to + 1, n));
+    return line_end(cache_decimal_write(to + 1, n));
 }
 
 void cache_reply_init(struct cache_reply *r, struct cache_memory *m, void *scratch, size_t scratch_bytes,
@@ -277,7 +247,7 @@ void cache_reply_integer(struct cache_reply *r, int64_t value)
     *p++ = ':';
     if (value < 0)
         *p++ = '-';
-    r->at = line_end(decimal_write(p, value < 0 ? 0 - (uint64_t)value : (uint64_t)value));
+    r->at = line_end(cache_decimal_write(p, value < 0 ? 0 - (uint64_t)value : (uint64_t)value));
 }
 
 void cache_reply_bulk(struct cache_reply *r, const void *data, size_t n)
@@ -304,7 +274,7 @@ void cache_reply_bulk_integer(struct cache_reply *r, int64_t value)
     uint8_t digits[24], *p = digits;
     if (value < 0)
         *p++ = '-';
-    p = decimal_write(p, value < 0 ? 0 - (uint64_t)value : (uint64_t)value);
+    p = cache_decimal_write(p, value < 0 ? 0 - (uint64_t)value : (uint64_t)value);
     cache_reply_bulk(r, digits, (size_t)(p - digits));
 }
 
@@ -448,20 +418,4 @@ void cache_reply_defer_end(struct cache_reply *r, struct cache_reply_block *head
     header->data -= length;
     header->length += (uint32_t)length; /* of the last block: counted when it is settled */
     memcpy((uint8_t *)(uintptr_t)header->data, text, length);
-}
-
-unsigned cache_double_text(double value, char text[40])
-{
-    if (isnan(value))
-        return (unsigned)sprintf(text, "nan");
-    if (value > -0x1p53 && value < 0x1p53 && (double)(int64_t)value == value && !(value == 0 && signbit(value))) {
-        int64_t whole = (int64_t)value;
-        uint8_t *p = (uint8_t *)text;
-        if (whole < 0)
-            *p++ = '-';
-        p = decimal_write(p, whole < 0 ? 0 - (uint64_t)whole : (uint64_t)whole);
-        *p = 0;
-        return (unsigned)(p - (uint8_t *)text);
-    }
-    return (unsigned)snprintf(text, 40, "%.17g", value);
 }

@@ -126,8 +126,8 @@
     action add_control { line[length++] = inline_control(*p); }
     action quote { line[length - 1] = '\''; }
     action hex {
-        line[length - 3] = (uint8_t)(hex_value(line[length - 2]) << 4 | hex_value(line[length - 1]));
-        length -= 2;
+        line[length - 2] = (uint8_t)(hex_value(line[length - 1]) << 4 | hex_value(*p));
+        length--;
     }
     action end {
         if (!cache_packed_begin(into, length, ropes) || !cache_packed_append(into, line, length))
@@ -139,10 +139,9 @@
     skipped = blank | 0x0b | 0x0c;
     plain = (any - blank - ["'] - 0) @add;
     plain_first = (any - skipped - ["'] - 0) @add;
-    # \xHH: its three characters are added as plain ones, then become one.
-    double_char = (any - ["\\] - 0) @add | "\\" ((any - "x" - 0) @add_control | "x" @add);
-    hex_char = "\\x" xdigit xdigit @hex;
-    double_quoted = '"' (double_char | hex_char)* '"';
+    # \xHH: as far as it goes its characters are added as plain ones; the last makes them one byte.
+    escape = (any - "x" - 0) @add_control | "x" @add (xdigit @add (xdigit @hex)?)?;
+    double_quoted = '"' ((any - ["\\] - 0) @add | "\\" escape)** '"';
     single_quoted = "'" ((any - ['\\] - 0) @add | ("\\" @add)+ ("'" @quote | (any - ['\\] - 0) @add))* "'";
     word = plain_first plain*;
     main := skipped* (word blank @end skipped* | word? (double_quoted | single_quoted) skipped @end skipped*)*;
