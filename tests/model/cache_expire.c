@@ -140,7 +140,7 @@ int main(int argument_count, char **arguments)
     bool started = cache_memory_init(&memory, 1 << 20, 1 << 20);
     assert(started);
     for (unsigned round = 0; round < 8; round++) {
-        now = round ? random_ms(48) : 0;
+        now = round % 2 ? (UINT64_C(1) << 48) - random_ms(46) : random_ms(48); /* odd: the last level comes around */
         cache_expire_init(&wheel, memory.base, now);
         for (unsigned step = 0; step < STEPS / 8; step++) {
             unsigned i = below(ENTRIES), dice = below(10);

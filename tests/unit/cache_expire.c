@@ -176,7 +176,9 @@ static void death_of_many_at_once_takes_many_small_steps(void **state)
     for (; wheel.count; calls++) {
         unsigned budget = 100;
         while (budget) {
+            unsigned before = budget;
             struct cache_entry *found = cache_expire_next(&wheel, at_ms, &budget);
+            assert_true(budget < before || !found);
             assert_true(found || !budget || !wheel.count);
             if (!found)
                 break;

@@ -174,6 +174,9 @@ static void append_into_a_full_region_changes_no_byte(void **state)
     (void)state;
     assert_true(cache_memory_init(&memory, 8 * CACHE_ALLOC_MAX, UINT64_MAX));
     struct cache_rope *r = cache_rope_create(&memory);
+    assert_false(cache_rope_append(r, pattern, 12 * EXTENT));
+    rope_is(r, 0);
+    assert_int_equal(memory.used, cache_rope_bytes(r));
     assert_true(cache_rope_append(r, pattern, 1000));
     assert_false(cache_rope_append(r, pattern + 1000, 12 * EXTENT));
     rope_is(r, 1000);

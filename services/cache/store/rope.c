@@ -412,6 +412,7 @@ bool cache_rope_adopt(struct cache_rope *r, struct cache_memory *taker)
 void cache_rope_check(const struct cache_rope *r)
 {
     assert(r->count == extents_for(r->length) && r->count <= EXTENTS_MAX);
+    assert(r->count > 0 || r->last_capacity == 0);
     for (uint32_t i = 0; i < r->count; i++) {
         const struct cache_extent *x = *extent_place(r, i);
         assert(x->references > 0);
