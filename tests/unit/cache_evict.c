@@ -276,6 +276,34 @@ static void frequent_keys_survive_a_scan(void **state)
     }
 }
 
+/* Everything was hit: a search for what was not would pass them all. */
+static void a_hand_out_of_looks_takes_what_it_is_at(void **state)
+{
+    static const char *const handed[] = {"sieve", "s3fifo"};
+    const unsigned n = 4 * EVICT_LOOKS_SAVED;
+    for (unsigned i = 0; i < 2; i++) {
+        struct fixture *f = fixture_new(handed[i], false);
+        struct place *many = aligned_alloc(16, (n + 1) * sizeof *many);
+        f->evict.owner.base = (const uint8_t *)many;
+        memset(many, 0, (n + 1) * sizeof *many);
+        for (unsigned k = 1; k <= n; k++) {
+            f->evict.policy->insert(&f->evict, &many[k].node, k, 64);
+            for (int hits = 0; hits < 3; hits++)
+                f->evict.policy->hit(&f->evict, &many[k].node, k);
+        }
+        unsigned looked = 0, bound = EVICT_LOOKS_SAVED;
+        struct cache_evict_node *victim = f->evict.policy->victim(&f->evict);
+        for (unsigned k = 1; k <= n; k++)
+            looked += many[k].node.state != many[n].node.state;
+        assert_non_null(victim);
+        assert_int_equal(looked, bound); /* all that it had, and no more */
+        cache_evict_check(&f->evict);
+        assert_ptr_equal(f->evict.policy->victim(&f->evict), victim);
+        free(many);
+        fixture_free(f);
+    }
+}
+
 static void idle_time_is_known_but_to_lfu(void **state)
 {
     for (unsigned i = 0; cache_evict_policies[i]; i++) {
@@ -421,6 +449,7 @@ int main(void)
         cmocka_unit_test(s3fifo_weighs_its_small_queue_by_bytes),
         cmocka_unit_test(random_takes_what_the_owner_draws_if_it_is_ours),
         cmocka_unit_test(frequent_keys_survive_a_scan),
+        cmocka_unit_test(a_hand_out_of_looks_takes_what_it_is_at),
         cmocka_unit_test(idle_time_is_known_but_to_lfu),
         cmocka_unit_test(idle_time_of_an_entry_that_was_not_inserted),
         cmocka_unit_test(frequency_is_redis_logarithmic_counter),

@@ -88,9 +88,10 @@ void evict_plain_remove(struct cache_evict *e, struct cache_evict_node *n, uint6
 void evict_plain_check(const struct cache_evict *e);
 
 /* How far a hand may walk. A look at a node is a cache miss, and a victim must not cost many: each call earns
- * EVICT_LOOKS_EARNED, what is not used is saved up to EVICT_LOOKS_SAVED. A hand out of looks takes the node that it is at. */
+ * EVICT_LOOKS_EARNED, what is not used is saved up to EVICT_LOOKS_SAVED, because what was hit often lies together: a turn of
+ * 256 evictions looks at 1536 nodes at most. A hand out of looks takes the node that it is at. */
 #define EVICT_LOOKS_EARNED 4
-#define EVICT_LOOKS_SAVED  64
+#define EVICT_LOOKS_SAVED  512
 
 static inline void evict_looks_earn(uint32_t *looks)
 {

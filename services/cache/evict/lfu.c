@@ -5,8 +5,9 @@
  *              [..]   [....]   [.]          []
  *
  * All counters fall by one at once when `base` rises: the list of the lowest level is put before the next one's. That
- * happens once a minute, as Redis does, and besides whenever ten times as many entries went as there are: a key that was popular once
- * must not stay for ever in a cache that turns over faster than the clock. A node whose level is below base counts as 0. */
+ * happens once a minute, as in Redis, and besides whenever ten times as many entries went as there are: what was popular
+ * once must not stay for ever in a cache that turns over faster than the clock. A node whose level is below base counts as
+ * 0. */
 #include <assert.h>
 
 #include "cache/evict/evict_list.h"
