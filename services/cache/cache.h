@@ -8,9 +8,11 @@
 
 #include "cache/resp/reply.h"
 #include "cache/store/store.h"
+#include "cache/type/encoding_limits.h"
 
 struct cache;
 struct cache_blocked;
+struct cache_blocked_key;
 struct cache_connection;
 struct cache_item;
 struct cache_log;
@@ -73,10 +75,10 @@ struct cache_shared {
     unsigned workers;
     struct cache *instance[CACHE_WORKERS_MAX]; /* written by each start, before any worker turns */
     const struct cache_config *config;
-    struct cache_log *log;          /* NULL: no durability; worker 0's, others reach it by message */
-    uint64_t started_ms;            /* Unix */
+    struct cache_log *log; /* NULL: no durability; worker 0's, others reach it by message */
+    uint64_t started_ms;   /* Unix */
     char run_id[41];
-    uint64_t secret[2];             /* of hash tables */
+    uint64_t secret[2]; /* of hash tables */
 };
 
 struct cache {
@@ -87,18 +89,19 @@ struct cache {
     struct cache_settings settings;
     unsigned index, workers;
     bool stopping;
-    bool shared_own;              /* a single instance that made `shared` itself */
+    bool shared_own; /* a single instance that made `shared` itself */
     struct mr_listener *listener, *memcached_listener;
 
     struct cache_store store;
-    struct cache_memory clients;  /* queries, replies, messages, everything a connection holds */
+    struct cache_memory clients; /* queries, replies, messages, everything a connection holds */
 
     /* Time: Unix ms = monotonic + offset, looked at once a second. */
     int64_t unix_offset_ns;
-    uint64_t now_ms;              /* of this turn */
-    mr_time turn;                 /* mr_now of the turn for which the store was prepared */
-    struct mr_timer second;       /* each second */
-    struct mr_timer background;   /* the next expiry, or more to do */
+    uint64_t now_ms;            /* of this turn */
+    bool in_turn;               /* the store was prepared for this turn, and turn_end is due */
+    struct mr_timer second;     /* each second */
+    struct mr_timer background; /* the next expiry, or more to do */
+    mr_time background_armed;
     struct mr_deferred turn_end;
 
     /* Connections. */
@@ -107,29 +110,37 @@ struct cache {
     struct cache_connection *free_connections;
     struct cache_connection *room_waiters, **room_waiters_end;   /* CACHE_AGAIN: called again next turn */
     struct cache_connection *store_waiters, **store_waiters_end; /* this shard is held by another worker */
-    struct cache_connection *gated; /* replies wait for the log */
-    uint64_t connection_next;       /* sequence in their ids */
+    struct cache_connection *gated;                              /* replies wait for the log */
+    uint64_t *gates; /* of each connection, a sequence for each shard; NULL without a log */
+    struct cache_connection *resumed, **resumed_end; /* had their share of a turn */
+    struct cache_connection *pushed, **pushed_end;   /* got pushed messages in this turn */
+    struct cache_connection *running;                /* whose commands are being run; NULL: none */
+    uint64_t connection_next;                        /* sequence in their ids */
 
     /* Scratch, each used within one call only. */
-    struct cache_argument *argv;  /* CACHE_ARGUMENTS_MAX */
-    uint8_t *scratch;             /* CACHE_SCRATCH_BYTES, replies */
-    struct cache_reply reply;     /* the reply of the connection that has its turn */
+    struct cache_argument *argv; /* CACHE_ARGUMENTS_MAX */
+    uint8_t *scratch;            /* CACHE_SCRATCH_BYTES, replies */
+    struct cache_reply reply;    /* the reply of the connection that has its turn */
+    struct cache_reply discard;  /* what CLIENT REPLY OFF throws away */
 
     /* What the commands of several keep. */
     struct cache_watch *watch;
     struct cache_blocked *blocked;
+    uint32_t waiters; /* clients of any worker that wait for a key of this shard, once a key */
+    struct cache_blocked_key *ready, **ready_end; /* keys whose waiters are served after the call */
     struct cache_pubsub *pubsub;
     struct cache_slowlog *slowlog;
     struct cache_log_worker *log;
-    uint64_t *command_calls;      /* by position in the table: INFO commandstats */
+    uint64_t *command_calls; /* by position in the table: INFO commandstats */
     uint64_t *command_us;
 
     /* shard/ */
     struct cache_item *outbox[CACHE_WORKERS_MAX], **outbox_end[CACHE_WORKERS_MAX];
-    struct cache_hold *holder;    /* whose command this store is lent to; NULL: ours */
+    struct cache_hold *holder; /* whose command this store is lent to; NULL: ours */
     struct cache_hold *hold_queue, **hold_queue_end;
     struct cache_request *stalled, **stalled_end; /* requests that came while held */
-    struct cache_lend *drops;     /* extents let go by peers while held */
+    struct cache_homeward *homeward;              /* for each worker */
+    struct cache_reply_block *drops;              /* extents let go by peers while held */
 
     /* Sampled each second, for INFO. */
     uint64_t commands_before, bytes_in_before, bytes_out_before;

@@ -19,7 +19,7 @@ struct cache_queued {
 struct cache_client {
     struct cache_connection *connection;
     uint64_t id;
-    uint8_t protocol;       /* 2 or 3 */
+    uint8_t protocol; /* 2 or 3 */
     uint8_t database;
     bool authenticated;
     bool multi;             /* MULTI was said */
@@ -30,7 +30,7 @@ struct cache_client {
     enum { CACHE_REPLY_ON, CACHE_REPLY_OFF, CACHE_REPLY_SKIP, CACHE_REPLY_SKIP_NEXT } reply_mode;
     struct cache_queued *queue, **queue_end;
     uint32_t queued;
-    struct cache_watched *watched;           /* transaction.c */
+    struct cache_watched *watched;            /* transaction.c */
     struct cache_subscription *subscriptions; /* pubsub.c; channels, patterns and shard channels */
     uint32_t channels, patterns;
     char name[64], library[64], library_version[32];

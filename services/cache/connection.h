@@ -44,47 +44,67 @@ extern const struct cache_protocol cache_protocol_resp, cache_protocol_memcached
 
 struct cache_connection {
     struct cache *cache;
-    struct mr_stream *stream;
+    struct mr_stream *stream; /* NULL: it has closed, and something of ours is still with another worker */
     const struct cache_protocol *protocol;
-    struct cache_connection *next;      /* free list, or the list of what it waits for */
-    struct cache_connection **link;     /* what points at us in the list of `gated` */
-    struct cache_connection *gate_next;
+    struct cache_connection *next;  /* free list, or the list of what it waits for */
+    struct cache_connection **link; /* what points at us in such a list; NULL: in none */
     uint8_t state;
-    bool ended;              /* the peer's end was seen */
-    bool resume;             /* it had its share of this turn: the timer brings it back */
-    bool running;            /* inside cache_connection_run */
+    bool resume;    /* it had its share of this turn: it goes on in the next */
+    bool running;   /* inside cache_connection_run */
+    bool timed_out; /* what it waited for did not come in time */
+    bool close_after_reply;
+    bool pushed; /* in the list of those that got pushes in this turn */
+    struct cache_connection *push_next;
     struct cache_resp_wire wire;
-    struct cache_packed query; /* a command arriving in pieces, or waiting */
-    const struct cache_command *waiting; /* the command in `query`, whole */
-    struct cache_reply output; /* what the stream has not taken */
+    struct cache_packed query;                      /* a command arriving in pieces, or waiting */
+    const struct cache_command *waiting;            /* the command in `query`, whole */
+    struct cache_reply output;                      /* what the stream has not taken */
     struct cache_request *requests, **requests_end; /* in order; the first one's reply is sent next */
     uint32_t request_count;
     struct cache_hold *hold;
-    uint64_t gate_sequence;    /* replies wait until the log has this of shard gate_shard */
-    unsigned gate_shard;
-    uint32_t gate;             /* true while gated */
-    mr_time deadline, armed;
-    uint64_t sent, acknowledged; /* when reply_timeout last looked */
-    uint64_t wait_until_ms;    /* CACHE_EXPECT_KEYS */
-    struct cache_waiter *waiters; /* in the shards whose keys it waits for */
+    uint64_t gate_shards; /* replies in `output` wait for the log, which must have what cache->gates says of these */
+    struct cache_connection *gate_next, **gate_link;
+    uint64_t wait_until_ms; /* CACHE_EXPECT_KEYS; 0: for ever */
+    struct cache_waiter *waiters;
+    mr_time deadline, armed;     /* the timer is set for `armed`, which may be earlier than the deadline, never later */
+    uint64_t sent, acknowledged; /* bytes handed to the stream; of them, acknowledged when reply_timeout last looked */
     struct mr_timer timer;
     struct cache_client client;
-    void *memcached;           /* memcached/: its own state while a request has several keys; from cache->clients */
+    void *memcached; /* memcached/: its own state while a request has several keys; from cache->clients */
 };
 
-extern const struct mr_stream_handler cache_stream_handler;
+extern const struct mr_stream_handler cache_stream_handler, cache_memcached_stream_handler;
 void cache_connection_set_state(struct cache_connection *c, enum cache_connection_state state);
-/* Goes on where the connection stands: retries what waited, reads, writes. */
+/* Goes on where the connection stands: calls again what waited, reads, writes. */
 void cache_connection_run(struct cache_connection *c);
-/* The reply that the command being executed writes to. */
+/* The reply that the command being executed writes to; NULL: no memory for it, the connection is being closed. */
 struct cache_reply *cache_connection_reply(struct cache_connection *c);
-void cache_connection_fail(struct cache_connection *c, enum cache_counter counter, const char *reason); /* replies, closes */
-void cache_connection_stop_all(struct cache *cache);
+/* Into the list of those that wait for the same; taken out by cache_connection_unlink, which forgets also waiters and timers. */
+void cache_connection_wait(struct cache_connection *c, enum cache_connection_state state);
+void cache_connection_unlink(struct cache_connection *c);
+/* Those who waited for room, and for our shard, try again. */
+void cache_connections_resume(struct cache *cache, struct cache_connection **waiters, struct cache_connection ***end);
+/* The log has become durable further: replies that waited for it go out. */
+void cache_connections_ungate(struct cache *cache);
+/* Sends what can be sent, reads what can be read; a command that waits goes on waiting. */
+void cache_connection_flush(struct cache_connection *c);
+/* A reply came back from another worker. */
+void cache_connection_progress(struct cache_connection *c);
+void cache_connections_push(struct cache *cache);
+/* Its stream has closed and nothing of it is with another worker any more: it becomes free. */
+void cache_connection_settle(struct cache_connection *c);
+void cache_connection_fail(struct cache_connection *c, enum cache_counter counter,
+                           const char *reason); /* replies, closes */
+void cache_connections_stop(struct cache *cache);
 void cache_connection_check(const struct cache_connection *c);
 
 /* shard/dispatch.c: runs a whole command for a connection, here or where its keys are. argv may borrow from the stream or from
  * c->query. WAIT: it is kept in c->query and the state says why. */
-enum cache_step cache_dispatch(struct cache_connection *c, const struct cache_command *command, struct cache_argument *argv,
-                               unsigned argc);
+enum cache_step cache_dispatch(struct cache_connection *c, const struct cache_command *command,
+                               struct cache_argument *argv, unsigned argc);
+
+/* The shards of a command's keys, a bit each. */
+uint64_t cache_command_shards(const struct cache *cache, const struct cache_command *command,
+                              const struct cache_argument *argv, unsigned argc);
 
 #endif

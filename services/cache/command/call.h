@@ -12,7 +12,8 @@ enum cache_outcome cache_call_execute(struct cache_call *call);
 /* Policy of the session, before any store is touched: unknown command, arity, authentication, subscriber mode. NULL: the error
  * is replied. *c2 is the subcommand to run when it is a container. */
 const struct cache_command *cache_call_admit(struct cache *cache, struct cache_client *client,
-                                             const struct cache_argument *argv, unsigned argc, struct cache_reply *reply);
+                                             const struct cache_argument *argv, unsigned argc,
+                                             struct cache_reply *reply);
 
 /* For CACHE_ALL_SHARDS: the i-th store, or NULL behind the last. */
 struct cache_store *cache_call_each_store(const struct cache_call *call, unsigned i);

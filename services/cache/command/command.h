@@ -11,6 +11,8 @@
 struct cache;
 struct cache_client;
 struct cache_call;
+struct cache_effect;
+struct cache_transaction;
 
 /* As COMMAND INFO prints them. */
 enum cache_command_flag {
@@ -30,6 +32,10 @@ enum cache_command_flag {
     CACHE_CONTAINER = 1 << 13,    /* ours: `subcommands` decides */
     CACHE_MOVABLE_KEYS = 1 << 14, /* `keys` finds them, the positions alone do not */
     CACHE_SKIP_SLOWLOG = 1 << 15,
+    CACHE_RUNS_IN_MULTI = 1 << 16, /* ours: not queued by MULTI: EXEC, DISCARD, MULTI, WATCH, QUIT, RESET */
+    CACHE_FAN_OUT = 1 << 17,       /* ours: each worker runs it for itself, `join` makes one reply of theirs */
+    CACHE_QUEUED_SHARDS = 1 << 18, /* ours: the shards of all that MULTI queued, and of what is watched: EXEC */
+    CACHE_CURSOR_SHARD = 1 << 19,  /* ours: the cursor, argument 1, says whose shard: SCAN */
 };
 
 enum cache_outcome {
@@ -65,15 +71,17 @@ struct cache_call {
     unsigned database;
     struct cache_store *store; /* that owns the first key (every key of it lies there, or use cache_call_store) */
     struct cache_reply *reply;
-    uint64_t now_ms;                /* Unix time of the turn */
-    bool may_block;                 /* not inside MULTI, not a replay */
-    bool timed_out;                 /* CACHE_WAIT ended by its time: reply the null that the command gives then */
-    bool replaying;                 /* from the log: no reply is wanted */
-    bool propagate_none;            /* see cache_call_propagate */
-    uint64_t changes;               /* how many changes it made; 0: nothing is logged */
-    uint64_t wait_until_ms;         /* with CACHE_WAIT: Unix ms, 0: for ever */
-    struct cache_packed *propagate; /* what the log gets instead of argv; a chain of commands */
-    unsigned propagate_count;
+    uint64_t now_ms;        /* Unix time of the turn */
+    bool may_block;         /* not inside MULTI, not a replay */
+    bool timed_out;         /* CACHE_WAIT ended by its time: reply the null that the command gives then */
+    bool part;              /* one worker's part of a CACHE_FAN_OUT */
+    bool replaying;         /* from the log: no reply is wanted */
+    uint64_t changes;       /* how many changes it made; 0: nothing is logged */
+    uint64_t touched;       /* shards that it changed, a bit each */
+    unsigned gate_shard;    /* see cache_effects_gate */
+    uint64_t wait_until_ms; /* with CACHE_WAIT: Unix ms, 0: for ever */
+    struct cache_effect *effects, **effects_end; /* what the log gets instead of argv, see cache_call_propagate */
+    struct cache_transaction *transaction;       /* EXEC around it; NULL: none */
 };
 
 /* The store that owns `key`; it is this worker's, or held for this call. */
@@ -122,8 +130,17 @@ extern const struct cache_command cache_commands_server[]; /* server.c: INFO, CO
 extern const struct cache_command
     cache_commands_connection[]; /* connection_commands.c: AUTH, HELLO, CLIENT, SELECT, ... */
 extern const struct cache_command cache_commands_transaction[];  /* transaction.c */
+extern const struct cache_command cache_commands_sort[];         /* sort.c */
 extern const struct cache_command cache_commands_pubsub[];       /* pubsub.c */
 extern const struct cache_command *const cache_command_tables[]; /* table.c; ends with NULL */
+
+/* How the parts of a CACHE_FAN_OUT become one reply. Each was written with call->part set, and may be raw bytes without a frame.
+ * A command without a row: the first part is the reply. */
+struct cache_join {
+    cache_command_function *function;
+    void (*join)(struct cache_reply *r, const struct cache_reply *const *parts, unsigned n);
+};
+extern const struct cache_join cache_joins[]; /* join.c; ends with function NULL */
 
 /* By name, case ignored. NULL: unknown. O(1). */
 const struct cache_command *cache_command_find(const void *name, size_t n);

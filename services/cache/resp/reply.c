@@ -153,18 +153,24 @@ void cache_reply_text(struct cache_reply *r, const char *text)
     cache_reply_raw(r, text, strlen(text));
 }
 
-/* `n` bytes at `data`, which lie in `x`: it is held until they are sent. */
-static void lend(struct cache_reply *r, struct cache_extent *x, const uint8_t *data, size_t n)
+bool cache_reply_lend(struct cache_reply *r, struct cache_extent *x, const uint8_t *data, size_t n)
 {
     struct cache_reply_block *b = block_add(r, 0);
     if (!b)
-        return;
-    cache_extent_hold(x);
+        return false;
     b->extent = x;
     b->data = data;
     b->length = (uint32_t)n;
     r->lent += n;
     r->at = r->end = b->bytes;
+    return true;
+}
+
+/* `n` bytes at `data`, which lie in `x`: it is held until they are sent. */
+static void lend(struct cache_reply *r, struct cache_extent *x, const uint8_t *data, size_t n)
+{
+    if (cache_reply_lend(r, x, data, n))
+        cache_extent_hold(x);
 }
 
 static void span_add(struct cache_reply *r, struct cache_extent *x, struct mr_span span)
@@ -418,4 +424,13 @@ void cache_reply_defer_end(struct cache_reply *r, struct cache_reply_block *head
     header->data -= length;
     header->length += (uint32_t)length; /* of the last block: counted when it is settled */
     memcpy((uint8_t *)(uintptr_t)header->data, text, length);
+}
+
+void cache_reply_copy(struct cache_reply *r, const struct cache_reply *from)
+{
+    if (from->scratch_used)
+        cache_reply_raw(r, from->scratch, from->scratch_used);
+    for (const struct cache_reply_block *b = from->first; b; b = b->next)
+        cache_reply_raw(r, b->data, b->length);
+    r->failed |= from->failed;
 }

@@ -17,6 +17,8 @@ struct cache_reply_block {
     const uint8_t *data;
     uint32_t length;   /* bytes to send; of the last block: once settled */
     uint32_t capacity; /* 0: lent */
+    void *sender;      /* who has lent it to a stream: output.c */
+    void *message[3];  /* a struct cache_item: on its way home to the worker that owns the extent */
     uint8_t bytes[];
 };
 
@@ -43,6 +45,10 @@ void cache_reply_settle(struct cache_reply *r);
 void cache_reply_block_free(struct cache_memory *m, struct cache_reply_block *b);
 
 void cache_reply_raw(struct cache_reply *r, const void *data, size_t n);
+/* Lends `n` bytes at `data` of `x`, whose one reference it takes over; false: no memory, the reply has failed. */
+bool cache_reply_lend(struct cache_reply *r, struct cache_extent *x, const uint8_t *data, size_t n);
+/* The bytes of another reply, which is settled, copied. */
+void cache_reply_copy(struct cache_reply *r, const struct cache_reply *from);
 void cache_reply_text(struct cache_reply *r, const char *text); /* raw */
 /* The bytes of a string value without any frame: copied when short, lent when long. */
 void cache_reply_value_raw(struct cache_reply *r, const struct cache_entry *e, uint64_t offset, uint64_t n);

@@ -1,0 +1,120 @@
+/* One RESP command off the stream: parsed, admitted, queued by MULTI or dispatched. */
+#include <string.h>
+
+#include "cache/command/call.h"
+#include "cache/command/session.h"
+#include "cache/connection.h"
+#include "cache/shard/shard.h"
+
+static struct cache_resp_limits limits_of(const struct cache_connection *c)
+{
+    if (!c->client.authenticated)
+        return (struct cache_resp_limits){
+            .arguments_max = 10, .bulk_bytes_max = 16384, .inline_bytes_max = CACHE_INLINE_MAX};
+    return (struct cache_resp_limits){.arguments_max = CACHE_ARGUMENTS_MAX,
+                                      .bulk_bytes_max = c->cache->settings.proto_max_bulk_len,
+                                      .inline_bytes_max = CACHE_INLINE_MAX};
+}
+
+/* Whole, wherever its arguments lie. */
+static enum cache_step command_run(struct cache_connection *c, struct cache_argument *argv, unsigned argc)
+{
+    struct cache *cache = c->cache;
+    struct cache_client *client = &c->client;
+    struct cache_reply *reply = cache_connection_reply(c);
+    if (!reply)
+        return CACHE_STEP_ON;
+    client->active = mr_now(cache->worker);
+    const struct cache_command *command = cache_call_admit(cache, client, argv, argc, reply);
+    if (!command) {
+        cache->counters[CACHE_COUNTER_COMMANDS_FAILED]++;
+        cache_request_local_done(c);
+        return CACHE_STEP_ON;
+    }
+    client->last = command;
+    if (__builtin_expect(client->multi, 0) && !(command->flags & CACHE_RUNS_IN_MULTI)) {
+        cache_multi_queue(cache, client, command, argv, argc, reply);
+        cache_request_local_done(c);
+        return CACHE_STEP_ON;
+    }
+    return cache_dispatch(c, command, argv, argc);
+}
+
+static enum cache_step failed(struct cache_connection *c, int64_t code)
+{
+    char text[80];
+    if (code == CACHE_RESP_NO_MEMORY)
+        cache_connection_fail(c, CACHE_COUNTER_QUERY_OVERFLOWS,
+                              "OOM command not allowed when used memory > 'maxmemory'.");
+    else
+        cache_connection_fail(c, CACHE_COUNTER_PROTOCOL_ERRORS, cache_resp_error_text(&c->wire, code, text));
+    cache_packed_free(&c->query);
+    return CACHE_STEP_WAIT;
+}
+
+/* Room for the bytes of a long argument, before they are copied into extents of our store. */
+static enum cache_room room_for(struct cache_connection *c, size_t n)
+{
+    if (!c->query.missing || !c->query.rope)
+        return CACHE_ROOM_READY;
+    return cache_store_reserve(&c->cache->store, n + 2 * (uint64_t)CACHE_ALLOC_MAX);
+}
+
+/* A command in pieces. */
+static enum cache_step feed(struct cache_connection *c, const uint8_t *data, size_t n, size_t *taken)
+{
+    struct cache *cache = c->cache;
+    struct cache_resp_limits limits = limits_of(c);
+    bool complete = false;
+    if (!cache_shard_free(cache)) { /* a long argument takes memory of our shard */
+        cache_connection_wait(c, CACHE_EXPECT_STORE);
+        return CACHE_STEP_WAIT;
+    }
+    enum cache_room room = room_for(c, n);
+    if (room == CACHE_ROOM_LATER) {
+        cache_connection_wait(c, CACHE_EXPECT_ROOM);
+        return CACHE_STEP_WAIT;
+    }
+    int64_t used = room == CACHE_ROOM_NEVER
+                       ? CACHE_RESP_NO_MEMORY
+                       : cache_resp_feed(&c->wire, data, n, &limits, &c->query, &cache->store.memory, &complete);
+    if (used < 0)
+        return failed(c, used);
+    *taken = (size_t)used;
+    if (c->query.bytes + c->query.rope_bytes > cache->settings.query_bytes_max) {
+        cache_connection_fail(c, CACHE_COUNTER_QUERY_OVERFLOWS, NULL);
+        return CACHE_STEP_WAIT;
+    }
+    if (!complete)
+        return CACHE_STEP_MORE;
+    unsigned argc = c->query.argc;
+    cache_packed_arguments(&c->query, cache->argv);
+    enum cache_step step = argc ? command_run(c, cache->argv, argc) : CACHE_STEP_ON;
+    cache_packed_taken(&c->query, cache->argv);
+    if (step != CACHE_STEP_WAIT)
+        cache_packed_free(&c->query);
+    return step;
+}
+
+static enum cache_step step(struct cache_connection *c, const uint8_t *data, size_t n, size_t *taken)
+{
+    if (__builtin_expect(c->wire.state == 0, 1)) {
+        struct cache_resp_limits limits = limits_of(c);
+        unsigned argc = 0;
+        int64_t used = cache_resp_parse(&c->wire, data, n, &limits, c->cache->argv, &argc);
+        if (used < 0)
+            return failed(c, used);
+        if (used > 0) {
+            *taken = (size_t)used;
+            return argc ? command_run(c, c->cache->argv, argc) : CACHE_STEP_ON;
+        }
+    }
+    return feed(c, data, n, taken);
+}
+
+static void refuse(struct cache_connection *c, struct cache_reply *r, const char *reason)
+{
+    cache_reply_error(r, "%s", reason);
+}
+
+const struct cache_protocol cache_protocol_resp = {.name = "resp", .step = step, .refuse = refuse};

@@ -1,0 +1,267 @@
+/* Commands on their way to the owner of their key and back, and the order of a connection's replies. */
+#include "cache/blocked.h"
+#include "cache/command/call.h"
+#include "cache/command/effect.h"
+#include "cache/output.h"
+#include "cache/shard/shard.h"
+
+static struct cache_request *request_new(struct cache_connection *c, const struct cache_command *command)
+{
+    struct cache *cache = c->cache;
+    struct cache_request *r = cache_memory_alloc(&cache->clients, sizeof *r);
+    if (!r)
+        return NULL;
+    *r = (struct cache_request){.home = cache,
+                                .connection = c,
+                                .command = command,
+                                .database = c->client.database,
+                                .protocol = c->client.protocol,
+                                .remaining = 1};
+    cache_packed_init(&r->packed, &cache->clients);
+    cache_reply_init(&r->reply, &cache->clients, r->scratch, sizeof r->scratch, r->protocol,
+                     cache->settings.reply_bytes_max);
+    return r;
+}
+
+static void request_append(struct cache_connection *c, struct cache_request *r)
+{
+    *c->requests_end = r;
+    c->requests_end = &r->next;
+    c->request_count++;
+}
+
+static void request_destroy(struct cache_request *r)
+{
+    struct cache *cache = r->home;
+    cache_packed_free(&r->packed);
+    cache_output_free(cache, &r->reply);
+    cache_memory_free(&cache->clients, r, sizeof *r);
+}
+
+static bool request_pack(struct cache_request *r, struct cache_argument *argv, unsigned argc)
+{
+    bool packed = true;
+    for (unsigned i = 0; i < argc && packed; i++)
+        packed = !argv[i].rope && cache_packed_add(&r->packed, &argv[i]);
+    return packed;
+}
+
+struct cache_request *cache_request_add(struct cache_connection *c, const struct cache_command *command,
+                                        struct cache_argument *argv, unsigned argc)
+{
+    struct cache_request *r = request_new(c, command);
+    if (r && !request_pack(r, argv, argc)) {
+        request_destroy(r);
+        return NULL;
+    }
+    if (r)
+        request_append(c, r);
+    return r;
+}
+
+struct cache_request *cache_request_local(struct cache_connection *c)
+{
+    struct cache_request *last =
+        (struct cache_request *)((char *)c->requests_end - offsetof(struct cache_request, next));
+    if (!last->command && !last->done)
+        return last;
+    struct cache_request *r = request_new(c, NULL);
+    if (r)
+        request_append(c, r);
+    else
+        cache_connection_fail(c, CACHE_COUNTER_QUERY_OVERFLOWS, NULL);
+    return r;
+}
+
+void cache_request_local_done(struct cache_connection *c)
+{
+    if (!c->requests)
+        return;
+    struct cache_request *last =
+        (struct cache_request *)((char *)c->requests_end - offsetof(struct cache_request, next));
+    if (!last->command)
+        last->done = true;
+}
+
+void cache_request_free(struct cache *cache, struct cache_connection *c)
+{
+    struct cache_request *r = c->requests;
+    c->requests = r->next;
+    if (!c->requests)
+        c->requests_end = &c->requests;
+    c->request_count--;
+    request_destroy(r);
+}
+
+/* -- at the owner ---------------------------------------------------------------------------------------------------------- */
+
+static void request_back(struct cache *here, struct cache_item *item);
+
+/* False: no room in this turn. */
+static bool request_run(struct cache *here, struct cache_request *r)
+{
+    struct cache_call call = {.cache = here,
+                              .command = r->command,
+                              .argv = here->argv,
+                              .argc = r->packed.argc,
+                              .database = r->database,
+                              .reply = &r->reply,
+                              .part = r->parent != NULL};
+    uint64_t gate;
+    cache_packed_arguments(&r->packed, here->argv);
+    r->reply.memory = &here->clients;
+    if (cache_call_execute(&call) == CACHE_AGAIN)
+        return false;
+    if (here->log && cache_effects_gate(&call, &gate)) {
+        r->gate_sequence = gate;
+        r->owner = call.gate_shard;
+    }
+    cache_blocked_serve(here);
+    cache_reply_settle(&r->reply);
+    r->ran_at = here->index;
+    r->item.run = request_back;
+    cache_send(here, r->home->index, &r->item);
+    return true;
+}
+
+static void request_stall(struct cache *here, struct cache_request *r)
+{
+    r->waiting_next = NULL;
+    *here->stalled_end = r;
+    here->stalled_end = &r->waiting_next;
+    cache_turn_begin(here);
+}
+
+static void request_arrived(struct cache *here, struct cache_item *item)
+{
+    struct cache_request *r = (struct cache_request *)item;
+    if (!cache_shard_free(here) || here->stalled || !request_run(here, r))
+        request_stall(here, r);
+}
+
+void cache_requests_resume(struct cache *here)
+{
+    while (here->stalled && cache_shard_free(here)) {
+        struct cache_request *r = here->stalled;
+        if (!request_run(here, r))
+            return;
+        here->stalled = r->waiting_next;
+        if (!here->stalled)
+            here->stalled_end = &here->stalled;
+    }
+}
+
+void cache_request_forward(struct cache_request *r, unsigned owner)
+{
+    r->owner = owner;
+    r->item.run = request_arrived;
+    cache_send(r->home, owner, &r->item);
+}
+
+/* -- back home --------------------------------------------------------------------------------------------------------------- */
+
+/* The owner's blocks, copied: they go home as a chain and are freed there. */
+static void blocks_home(struct cache *here, struct cache_item *item)
+{
+    struct cache_reply_block *b =
+        (struct cache_reply_block *)((char *)item - offsetof(struct cache_reply_block, message));
+    while (b) {
+        struct cache_reply_block *next = b->next;
+        cache_reply_block_free(&here->clients, b);
+        b = next;
+    }
+}
+
+/* What lies in blocks of the owner's memory moves into ours; lent extents stay where they are and change hands. */
+static void reply_bring_home(struct cache *here, struct cache_request *r, unsigned from)
+{
+    struct cache_reply_block *first = r->reply.first;
+    struct cache_reply fresh;
+    if (!first) {
+        r->reply.memory = &here->clients;
+        return;
+    }
+    cache_reply_init(&fresh, &here->clients, NULL, 0, r->protocol, here->settings.reply_bytes_max);
+    if (r->reply.scratch_used)
+        cache_reply_raw(&fresh, r->reply.scratch, r->reply.scratch_used);
+    for (struct cache_reply_block *b = first; b; b = b->next) {
+        if (!b->extent)
+            cache_reply_raw(&fresh, b->data, b->length);
+        else if (cache_reply_lend(&fresh, b->extent, b->data, b->length))
+            b->extent = NULL;
+    }
+    fresh.failed |= r->reply.failed;
+    r->reply = fresh;
+    struct cache_item *item = (struct cache_item *)first->message;
+    item->run = blocks_home;
+    cache_send(here, from, item);
+}
+
+/* -- fan-out ------------------------------------------------------------------------------------------------------------------ */
+
+bool cache_request_fan_out(struct cache_connection *c, const struct cache_command *command, struct cache_argument *argv,
+                           unsigned argc)
+{
+    struct cache *cache = c->cache;
+    struct cache_request *whole = request_new(c, command);
+    if (!whole)
+        return false;
+    whole->remaining = 0;
+    request_append(c, whole);
+    for (unsigned i = 0; i < cache->workers; i++) {
+        struct cache_request *part = request_new(c, command);
+        if (!part || !request_pack(part, argv, argc)) {
+            if (part)
+                request_destroy(part);
+            whole->reply.failed = true; /* the connection is cut when the others are back */
+            break;
+        }
+        part->parent = whole;
+        part->next = whole->parts;
+        whole->parts = part;
+        whole->remaining++;
+        cache_request_forward(part, i);
+    }
+    whole->done = whole->remaining == 0;
+    return true;
+}
+
+static void fan_out_join(struct cache_request *whole)
+{
+    const struct cache_reply *parts[CACHE_WORKERS_MAX];
+    unsigned n = 0;
+    for (struct cache_request *p = whole->parts; p; p = p->next)
+        parts[n++] = &p->reply;
+    const struct cache_join *j = cache_joins;
+    while (j->function && j->function != whole->command->function)
+        j++;
+    if (j->function)
+        j->join(&whole->reply, parts, n);
+    else
+        cache_reply_copy(&whole->reply, parts[0]);
+    while (whole->parts) {
+        struct cache_request *p = whole->parts;
+        whole->parts = p->next;
+        request_destroy(p);
+    }
+    cache_reply_settle(&whole->reply);
+    whole->done = true;
+}
+
+static void request_back(struct cache *here, struct cache_item *item)
+{
+    struct cache_request *r = (struct cache_request *)item;
+    struct cache_connection *c = r->connection;
+    reply_bring_home(here, r, r->ran_at);
+    r->done = true;
+    if (r->parent) {
+        r = r->parent;
+        if (--r->remaining)
+            return;
+        fan_out_join(r);
+    }
+    if (!c->stream)
+        cache_connection_settle(c);
+    else if (c->requests == r)
+        cache_connection_progress(c);
+}
