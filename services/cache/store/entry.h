@@ -42,15 +42,16 @@ struct cache_memcached_part {
 #define CACHE_ENTRY_EXPIRES   1u
 #define CACHE_ENTRY_MEMCACHED 2u
 #define CACHE_ENTRY_VALUE     4u /* the value part is there: always but for embedded strings */
+#define CACHE_ENTRY_UNWHEELED 8u /* expires, but the wheel has already let go of it: it is about to be removed */
 
 struct cache_entry {
     struct cache_evict_node evict;
     uint8_t type : 4, encoding : 4;
-    uint8_t database : 4, flags : 4;
-    uint8_t snapshot; /* epoch in which it was last written to, or made after the begin of, a snapshot */
-    uint8_t reserved;
+    uint8_t database : 4, flags : 4; /* database: see cache_store_database_of */
+    uint8_t snapshot;                /* epoch in which it was last written to, or made after the begin of, a snapshot */
+    uint8_t generation;              /* of the keys of its database: FLUSHDB begins the next one */
     uint16_t key_length;
-    uint32_t value_length; /* embedded and single-extent strings: bytes */
+    uint32_t value_length;       /* embedded and single-extent strings: bytes */
     _Alignas(8) uint8_t parts[]; /* also where links are wide */
 };
 

@@ -3,7 +3,13 @@
  * cache_store_background.
  *
  * Room. A command that grows memory asks first, cache_store_reserve with an upper bound; it evicts and answers. What then
- * is allocated cannot fail. A pointer to an entry must not be kept over a reserve. */
+ * is allocated cannot fail. A pointer to an entry must not be kept over a reserve.
+ *
+ * A snapshot. Whoever takes one counts `snapshot_epoch` on (never to 0), copies `color` (which database is which: SWAPDB
+ * exchanges them), scans each database some buckets a turn, writes each entry whose `snapshot` is not the epoch and sets it.
+ * The store calls before_change once for each entry that changes or goes before that; new entries bear the epoch. Entries
+ * that FLUSHDB drops stay as they were until they are taken apart, and before_change is called then: a snapshot is whole
+ * when its scan has ended and cache_store_flushing says false. */
 #ifndef SERVICES_CACHE_STORE_H
 #define SERVICES_CACHE_STORE_H
 
@@ -40,20 +46,35 @@ struct cache_store {
     struct cache_table database[CACHE_DATABASES];
     struct cache_expire expire;
     struct cache_evict evict;
-    struct cache_evict *evict_next; /* while policies are exchanged: entries move over, some a turn */
+    struct cache_evict *evict_next;                /* while policies are exchanged: entries move over, some a turn */
+    const struct cache_evict_policy *evict_wanted; /* exchanged for this one when that has ended; NULL: none */
     uint64_t evict_cursor;
+    unsigned evict_database; /* `evict_cursor` is in */
     struct cache_trash *trash;
     struct cache_store_listener listener;
     struct cache_store_stat stat;
     const struct cache_type_limits *type_limits; /* type/encoding_limits.h; NULL: the defaults */
     uint64_t now_ms;                             /* Unix time, set by the owner each turn */
     uint64_t keys_expiring[CACHE_DATABASES];
-    uint64_t cas;            /* last one given */
-    uint64_t changes;        /* since the last save: INFO's rdb_changes_since_last_save */
-    uint8_t snapshot_epoch;  /* 0: none runs */
-    unsigned evictions_left; /* of this turn */
-    bool evicting;           /* false: `limit` is enforced by refusing (noeviction) */
+    uint8_t color[CACHE_DATABASES];          /* what entries of a database call it */
+    uint8_t color_database[CACHE_DATABASES]; /* the opposite */
+    uint8_t generation[CACHE_DATABASES];     /* by color: of entries that are not flushed */
+    uint64_t limit;                          /* wanted; memory.limit is larger while that much is still used */
+    uint64_t memcached_parts;                /* entries that have one */
+    uint64_t cas;                            /* last one given */
+    uint64_t changes;                        /* since the last save: INFO's rdb_changes_since_last_save */
+    uint8_t snapshot_epoch;                  /* 0: none runs */
+    unsigned evictions_left;                 /* of this turn */
+    unsigned frees_left;                     /* likewise */
+    bool evicting;                           /* false: `limit` is enforced by refusing (noeviction) */
+    bool expire_paused;                      /* no active expiry: DEBUG SET-ACTIVE-EXPIRE */
 };
+
+/* The database that an entry lies in; its own `database` is a color, which SWAPDB does not change. */
+static inline unsigned cache_store_database_of(const struct cache_store *s, const struct cache_entry *e)
+{
+    return s->color_database[e->database];
+}
 
 bool cache_store_init(struct cache_store *s, uint64_t memory_limit, const char *policy, const uint64_t secret[2],
                       uint64_t seed);
@@ -96,7 +117,9 @@ struct cache_entry *cache_store_replace_integer(struct cache_store *s, struct ca
  * cache_store_grow_cost. Returns the entry, maybe moved. */
 uint64_t cache_store_grow_cost(const struct cache_entry *e, uint64_t length);
 struct cache_entry *cache_store_grow(struct cache_store *s, struct cache_entry *e, uint64_t length);
-void cache_store_write_at(struct cache_store *s, struct cache_entry *e, uint64_t offset, const void *data, size_t n);
+/* Room for more than CACHE_SMALL_MAX bytes over what was there must be reserved besides: lent extents are copied before they
+ * are written to. False: there was none, and some of it is not written. */
+bool cache_store_write_at(struct cache_store *s, struct cache_entry *e, uint64_t offset, const void *data, size_t n);
 
 uint64_t cache_string_length(const struct cache_entry *e); /* of an integer too: its decimal digits */
 /* The bytes at `offset` as far as they lie together; an integer is written to `digits` (24 bytes). *extent: what to hold
@@ -123,27 +146,36 @@ struct cache_collection_type {
 extern const struct cache_collection_type
     *const cache_collection_types[CACHE_TYPES]; /* type/types.c; [CACHE_STRING] too */
 
+/* Replaces what is there. Tells nobody: the caller does, when its elements are in. NULL: no room. */
 struct cache_entry *cache_store_add_collection(struct cache_store *s, unsigned database, struct mr_span key,
                                                enum cache_type type, unsigned encoding, void *collection);
 
 /* Removing. Large values go to the trash in O(1). False: was not there. */
 bool cache_store_delete(struct cache_store *s, unsigned database, struct mr_span key);
 void cache_store_delete_entry(struct cache_store *s, struct cache_entry *e);
-/* Takes the value out and leaves no key: for RENAME, MOVE, COPY's other half. The expiry is in *expires_ms. */
+#define CACHE_EMBEDDED_MAX 192u /* bytes of a key and of the string embedded behind it */
+/* Takes the value out and leaves no key: for RENAME, MOVE, COPY's other half. It never fails for want of room. */
 struct cache_taken {
+    struct cache_store *from; /* NULL: the one that it is put into */
     uint8_t type, encoding;
     uint32_t value_length;
-    union cache_value value; /* embedded strings come as an extent */
+    union cache_value value;
     uint64_t expires_ms;
     bool memcached;
     struct cache_memcached_part part;
+    uint8_t embedded[CACHE_EMBEDDED_MAX]; /* CACHE_STRING_EMBEDDED: its bytes */
 };
 bool cache_store_take(struct cache_store *s, unsigned database, struct mr_span key, struct cache_taken *taken);
 /* Puts it under another name, replacing what is there; maybe in another shard's store: what lives in pieces is adopted.
- * False: no room, `taken` stays the caller's. */
+ * A collection of another shard's is copied, for which room must be reserved. False: no room, `taken` stays the caller's. */
 bool cache_store_put(struct cache_store *s, unsigned database, struct mr_span key, const struct cache_taken *taken);
-void cache_store_flush(struct cache_store *s, unsigned database);     /* O(1): the table becomes trash */
-void cache_store_swap(struct cache_store *s, unsigned a, unsigned b); /* SWAPDB: O(keys) is not allowed, see store.c */
+/* What `taken` holds goes, as if deleted. */
+void cache_store_discard(struct cache_store *s, const struct cache_taken *taken);
+/* Both O(1); watchers of the databases' keys are told by the caller. A flushed table is trash: its memory counts until it is
+ * taken apart. */
+void cache_store_flush(struct cache_store *s, unsigned database);
+void cache_store_swap(struct cache_store *s, unsigned a, unsigned b); /* SWAPDB */
+bool cache_store_flushing(const struct cache_store *s);               /* flushed entries are still being taken apart */
 
 /* Expiry in Unix ms. Setting may move the entry; room for it: CACHE_EXPIRY_COST reserved. NULL: no room. */
 #define CACHE_EXPIRY_COST 4096
@@ -154,6 +186,9 @@ struct cache_entry *cache_store_memcached(struct cache_store *s, struct cache_en
 
 /* Eviction. */
 bool cache_store_set_policy(struct cache_store *s, const struct cache_evict_policy *policy); /* exchanged over turns */
+const struct cache_evict_policy *cache_store_policy(const struct cache_store *s);            /* the last one set */
+/* The policy that the entry is in: for OBJECT IDLETIME and FREQ. */
+const struct cache_evict *cache_store_evict_of(const struct cache_store *s, const struct cache_entry *e);
 void cache_store_set_limit(struct cache_store *s, uint64_t bytes); /* shrinking evicts over turns */
 
 uint64_t cache_entry_bytes(const struct cache_store *s, const struct cache_entry *e); /* MEMORY USAGE */
