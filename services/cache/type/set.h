@@ -16,6 +16,16 @@ extern const struct cache_collection_type cache_set_type;
 /* An empty set, which the caller fills or deletes at once. NULL: no memory. */
 struct cache_entry *cache_set_create(struct cache_store *s, unsigned database, struct mr_span key);
 
+/* A set without a key, for a result that replaces what its operands are read from: a stand-in for an entry, on the stack.
+ * Then cache_set_publish: it takes the place of what is at the key. False: no memory, and the set is freed. */
+struct cache_set_draft {
+    struct cache_entry entry;
+    union cache_value value; /* where the entry's parts are */
+};
+bool cache_set_draft(struct cache_store *s, struct cache_set_draft *d);
+void cache_set_draft_free(struct cache_store *s, struct cache_set_draft *d);
+bool cache_set_publish(struct cache_store *s, unsigned database, struct mr_span key, struct cache_set_draft *d);
+
 uint64_t cache_set_length(const struct cache_entry *e);
 bool cache_set_contains(const struct cache_entry *e, struct mr_span member);
 /* Until `each` returns false; it may not change the set. */
