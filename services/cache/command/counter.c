@@ -66,12 +66,10 @@ enum cache_outcome cache_command_decrby(struct cache_call *call)
 
 /* -- INCRBYFLOAT ------------------------------------------------------------------------------------------------------------ */
 
-#define FLOAT_TEXT_MAX (LDBL_MAX_10_EXP + 32)
-
 /* 17 digits behind the point, without the zeros at the end: a long double has them to spare, so that 0.1 + 0.2 is 0.3. */
-static unsigned float_text(long double value, char text[FLOAT_TEXT_MAX])
+unsigned cache_float_text(long double value, char text[CACHE_FLOAT_TEXT_MAX])
 {
-    int n = snprintf(text, FLOAT_TEXT_MAX, "%.17Lf", value);
+    int n = snprintf(text, CACHE_FLOAT_TEXT_MAX, "%.17Lf", value);
     while (text[n - 1] == '0')
         n--;
     if (text[n - 1] == '.')
@@ -108,8 +106,9 @@ enum cache_outcome cache_command_incrbyfloat(struct cache_call *call)
         return CACHE_DONE;
     }
 
-    char text[FLOAT_TEXT_MAX];
-    struct mr_span key = cache_argument_span(&call->argv[1]), sum = cache_text_span(text, float_text(value, text));
+    char text[CACHE_FLOAT_TEXT_MAX];
+    struct mr_span key = cache_argument_span(&call->argv[1]),
+                   sum = cache_text_span(text, cache_float_text(value, text));
     e = e ? cache_store_replace(call->store, e, sum) : cache_store_set(call->store, call->database, key, sum);
     if (!e) {
         cache_reply_out_of_memory(call->reply);

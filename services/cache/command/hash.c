@@ -1,14 +1,11 @@
 /* Commands of hashes. */
 #include <math.h>
-#include <stdio.h>
-#include <string.h>
 
 #include "cache/command/command.h"
 #include "cache/command/scan_options.h"
+#include "cache/command/string.h"
 #include "cache/type/hash.h"
 #include "cache/type/sample.h"
-
-#define FLOAT_TEXT_MAX (5 * 1024) /* a long double has at most 4,933 digits in front of the point */
 
 /* Room */
 
@@ -36,7 +33,7 @@ static uint64_t room_of_arguments(const struct cache_call *call)
 /* HINCRBY, HINCRBYFLOAT: one field whose value may get this long. */
 static uint64_t room_of_number(const struct cache_call *call)
 {
-    struct cache_argument value = {.data = (const uint8_t *)"", .length = FLOAT_TEXT_MAX};
+    struct cache_argument value = {.data = (const uint8_t *)"", .length = CACHE_FLOAT_TEXT_MAX};
     return room_for_pairs(call, 1, cache_hash_pair_cost(call->argv[2].rope ? 0 : call->argv[2].length, &value));
 }
 
@@ -46,7 +43,7 @@ static struct cache_entry *hash_or_new(struct cache_call *call, struct cache_ent
     if (!e)
         e = cache_hash_create(call->store, call->database, cache_argument_span(&call->argv[1]));
     if (!e)
-        cache_reply_error(call->reply, "OOM command not allowed when used memory > 'maxmemory'.");
+        cache_reply_out_of_memory(call->reply);
     return e;
 }
 
@@ -68,7 +65,7 @@ static bool hash_set(struct cache_call *call, struct cache_entry *e, struct mr_s
         return true;
     if (!cache_hash_length(e))
         cache_store_delete_entry(call->store, e);
-    cache_reply_error(call->reply, "OOM command not allowed when used memory > 'maxmemory'.");
+    cache_reply_out_of_memory(call->reply);
     return false;
 }
 
@@ -200,23 +197,9 @@ static enum cache_outcome hincrby(struct cache_call *call)
         return CACHE_DONE;
     }
     char text[24];
-    int n = snprintf(text, sizeof text, "%lld", (long long)value);
-    if (set_number(call, e, text, (unsigned)n))
+    if (set_number(call, e, text, cache_integer_text(value, text)))
         cache_reply_integer(call->reply, value);
     return CACHE_DONE;
-}
-
-/* 17 digits behind the point without the zeros at their end, as Redis keeps sums of floats. */
-static unsigned float_text(long double value, char text[FLOAT_TEXT_MAX])
-{
-    int n = snprintf(text, FLOAT_TEXT_MAX, "%.17Lf", value);
-    while (n > 1 && text[n - 1] == '0')
-        n--;
-    if (text[n - 1] == '.')
-        n--;
-    if (n == 2 && memcmp(text, "-0", 2) == 0)
-        text[0] = '0', n = 1;
-    return (unsigned)n;
 }
 
 /* The sum depends on how floats are computed: the log gets the result. */
@@ -257,8 +240,8 @@ static enum cache_outcome hincrbyfloat(struct cache_call *call)
         cache_reply_error(call->reply, "ERR increment would produce NaN or Infinity");
         return CACHE_DONE;
     }
-    char text[FLOAT_TEXT_MAX];
-    unsigned n = float_text(value, text);
+    char text[CACHE_FLOAT_TEXT_MAX];
+    unsigned n = cache_float_text(value, text);
     if (!set_number(call, e, text, n))
         return CACHE_DONE;
     propagate_number(call, text, n);
@@ -544,21 +527,21 @@ static enum cache_outcome hrandfield(struct cache_call *call)
 #define HASH 1, 1, 1, "hash"
 
 const struct cache_command cache_commands_hash[] = {
-    {"hdel", hdel, -3, CACHE_WRITE | CACHE_FAST, HASH, "Removes fields; an empty hash is deleted.", NULL, NULL, NULL},
-    {"hexists", hexists, 3, LOOK, HASH, "Whether a field is there.", NULL, NULL, NULL},
-    {"hget", hget, 3, LOOK, HASH, "The value of a field.", NULL, NULL, NULL},
-    {"hgetall", hgetall, 2, WALK, HASH, "All fields and values.", NULL, NULL, NULL},
-    {"hincrby", hincrby, 4, GROW, HASH, "Adds an integer to a field.", NULL, room_of_number, NULL},
-    {"hincrbyfloat", hincrbyfloat, 4, GROW, HASH, "Adds a float to a field.", NULL, room_of_number, NULL},
-    {"hkeys", hkeys, 2, WALK, HASH, "All fields.", NULL, NULL, NULL},
-    {"hlen", hlen, 2, LOOK, HASH, "How many fields.", NULL, NULL, NULL},
-    {"hmget", hmget, -3, LOOK, HASH, "The values of several fields.", NULL, NULL, NULL},
-    {"hmset", hmset, -4, GROW, HASH, "Sets fields; the older HSET.", NULL, room_of_arguments, NULL},
-    {"hrandfield", hrandfield, -2, WALK, HASH, "Random fields.", NULL, NULL, NULL},
-    {"hscan", hscan, -3, WALK, HASH, "Fields and values from a cursor on.", NULL, NULL, NULL},
-    {"hset", hset, -4, GROW, HASH, "Sets fields; how many are new.", NULL, room_of_arguments, NULL},
-    {"hsetnx", hsetnx, 4, GROW, HASH, "Sets a field that is not there yet.", NULL, room_of_arguments, NULL},
-    {"hstrlen", hstrlen, 3, LOOK, HASH, "How long a value is.", NULL, NULL, NULL},
-    {"hvals", hvals, 2, WALK, HASH, "All values.", NULL, NULL, NULL},
+    {"hdel", hdel, -3, CACHE_WRITE | CACHE_FAST, HASH, "removes fields; an empty hash is deleted", NULL, NULL, NULL},
+    {"hexists", hexists, 3, LOOK, HASH, "whether a field is there", NULL, NULL, NULL},
+    {"hget", hget, 3, LOOK, HASH, "the value of a field", NULL, NULL, NULL},
+    {"hgetall", hgetall, 2, WALK, HASH, "all fields and values", NULL, NULL, NULL},
+    {"hincrby", hincrby, 4, GROW, HASH, "adds an integer to a field", NULL, room_of_number, NULL},
+    {"hincrbyfloat", hincrbyfloat, 4, GROW, HASH, "adds a float to a field", NULL, room_of_number, NULL},
+    {"hkeys", hkeys, 2, WALK, HASH, "all fields", NULL, NULL, NULL},
+    {"hlen", hlen, 2, LOOK, HASH, "how many fields", NULL, NULL, NULL},
+    {"hmget", hmget, -3, LOOK, HASH, "the values of several fields", NULL, NULL, NULL},
+    {"hmset", hmset, -4, GROW, HASH, "sets fields; the older HSET", NULL, room_of_arguments, NULL},
+    {"hrandfield", hrandfield, -2, WALK, HASH, "random fields", NULL, NULL, NULL},
+    {"hscan", hscan, -3, WALK, HASH, "fields and values from a cursor on", NULL, NULL, NULL},
+    {"hset", hset, -4, GROW, HASH, "sets fields; how many are new", NULL, room_of_arguments, NULL},
+    {"hsetnx", hsetnx, 4, GROW, HASH, "sets a field that is not there yet", NULL, room_of_arguments, NULL},
+    {"hstrlen", hstrlen, 3, LOOK, HASH, "how long a value is", NULL, NULL, NULL},
+    {"hvals", hvals, 2, WALK, HASH, "all values", NULL, NULL, NULL},
     {0},
 };

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cache/command/scan_options.h"
+#include "cache/command/string.h"
 #include "cache/type/sample.h"
 #include "cache/type/set.h"
 
@@ -47,11 +48,6 @@ static bool members_valid(struct cache_call *call)
     return true;
 }
 
-void cache_set_reply_no_memory(struct cache_call *call)
-{
-    cache_reply_error(call->reply, "OOM command not allowed when used memory > 'maxmemory'.");
-}
-
 static enum cache_outcome sadd(struct cache_call *call)
 {
     struct cache_entry *e;
@@ -59,7 +55,7 @@ static enum cache_outcome sadd(struct cache_call *call)
     if (!cache_call_write(call, &call->argv[1], CACHE_SET, &e) || !members_valid(call))
         return CACHE_DONE;
     if (!e && !(e = cache_set_create(call->store, call->database, cache_argument_span(&call->argv[1])))) {
-        cache_set_reply_no_memory(call);
+        cache_reply_out_of_memory(call->reply);
         return CACHE_DONE;
     }
     for (unsigned i = 2; i < call->argc; i++) {
@@ -69,7 +65,7 @@ static enum cache_outcome sadd(struct cache_call *call)
             if (!cache_set_length(e))
                 cache_store_delete_entry(call->store, e);
             set_changed(call, added);
-            cache_set_reply_no_memory(call);
+            cache_reply_out_of_memory(call->reply);
             return CACHE_DONE;
         }
     }
@@ -104,7 +100,7 @@ static enum cache_outcome move_member(struct cache_call *call, struct mr_span me
     uint64_t bytes = cache_set_command_room(call, to_store, to_key, 1, cache_set_member_cost(member.length));
     enum cache_room room = cache_call_reserve(call, to_store, bytes);
     if (room != CACHE_ROOM_READY)
-        return room == CACHE_ROOM_LATER ? CACHE_AGAIN : CACHE_DONE;
+        return cache_room_outcome(room);
 
     /* Looked up anew: what was there may have been evicted for it. */
     struct cache_entry *from = cache_store_write(from_store, call->database, from_key),
@@ -119,7 +115,7 @@ static enum cache_outcome move_member(struct cache_call *call, struct mr_span me
     if (outcome == CACHE_SET_NO_MEMORY) {
         if (to && !cache_set_length(to))
             cache_store_delete_entry(to_store, to);
-        cache_set_reply_no_memory(call);
+        cache_reply_out_of_memory(call->reply);
         return CACHE_DONE;
     }
     cache_set_remove(from_store, from, member);
@@ -460,23 +456,23 @@ static enum cache_outcome srandmember(struct cache_call *call)
 #define TAKE  CACHE_WRITE | CACHE_FAST
 
 const struct cache_command cache_commands_set[] = {
-    {"sadd", sadd, -3, TAKE | CACHE_DENYOOM, SET, "Adds members.", NULL, sadd_room, NULL},
-    {"scard", scard, 2, LOOK, SET, "How many members.", NULL, NULL, NULL},
-    {"sdiff", cache_set_sdiff, -2, WALK, SETS, "What the first has and no other.", NULL, NULL, NULL},
-    {"sdiffstore", cache_set_sdiffstore, -3, STORE, SETS, "SDIFF into a key.", NULL, NULL, NULL},
-    {"sinter", cache_set_sinter, -2, WALK, SETS, "What all have.", NULL, NULL, NULL},
-    {"sintercard", cache_set_sintercard, -3, WALK | CACHE_MOVABLE_KEYS, 0, 0, 0, "set", "How much all have.",
+    {"sadd", sadd, -3, TAKE | CACHE_DENYOOM, SET, "adds members", NULL, sadd_room, NULL},
+    {"scard", scard, 2, LOOK, SET, "how many members", NULL, NULL, NULL},
+    {"sdiff", cache_set_sdiff, -2, WALK, SETS, "what the first has and no other", NULL, NULL, NULL},
+    {"sdiffstore", cache_set_sdiffstore, -3, STORE, SETS, "SDIFF into a key", NULL, cache_command_room_later, NULL},
+    {"sinter", cache_set_sinter, -2, WALK, SETS, "what all have", NULL, NULL, NULL},
+    {"sintercard", cache_set_sintercard, -3, WALK | CACHE_MOVABLE_KEYS, 0, 0, 0, "set", "how much all have",
      cache_set_sintercard_keys, NULL, NULL},
-    {"sinterstore", cache_set_sinterstore, -3, STORE, SETS, "SINTER into a key.", NULL, NULL, NULL},
-    {"sismember", sismember, 3, LOOK, SET, "Whether it is a member.", NULL, NULL, NULL},
-    {"smembers", smembers, 2, WALK, SET, "All members.", NULL, NULL, NULL},
-    {"smismember", smismember, -3, LOOK, SET, "Which are members.", NULL, NULL, NULL},
-    {"smove", smove, 4, TAKE, 1, 2, 1, "set", "Moves a member to another set.", NULL, NULL, NULL},
-    {"spop", spop, -2, TAKE, SET, "Removes random members.", NULL, NULL, NULL},
-    {"srandmember", srandmember, -2, WALK, SET, "Random members.", NULL, NULL, NULL},
-    {"srem", srem, -3, TAKE, SET, "Removes members; an empty set is deleted.", NULL, NULL, NULL},
-    {"sscan", sscan, -3, WALK, SET, "Members from a cursor on.", NULL, NULL, NULL},
-    {"sunion", cache_set_sunion, -2, WALK, SETS, "What any has.", NULL, NULL, NULL},
-    {"sunionstore", cache_set_sunionstore, -3, STORE, SETS, "SUNION into a key.", NULL, NULL, NULL},
+    {"sinterstore", cache_set_sinterstore, -3, STORE, SETS, "SINTER into a key", NULL, cache_command_room_later, NULL},
+    {"sismember", sismember, 3, LOOK, SET, "whether it is a member", NULL, NULL, NULL},
+    {"smembers", smembers, 2, WALK, SET, "all members", NULL, NULL, NULL},
+    {"smismember", smismember, -3, LOOK, SET, "which are members", NULL, NULL, NULL},
+    {"smove", smove, 4, TAKE, 1, 2, 1, "set", "moves a member to another set", NULL, NULL, NULL},
+    {"spop", spop, -2, TAKE, SET, "removes random members", NULL, NULL, NULL},
+    {"srandmember", srandmember, -2, WALK, SET, "random members", NULL, NULL, NULL},
+    {"srem", srem, -3, TAKE, SET, "removes members; an empty set is deleted", NULL, NULL, NULL},
+    {"sscan", sscan, -3, WALK, SET, "members from a cursor on", NULL, NULL, NULL},
+    {"sunion", cache_set_sunion, -2, WALK, SETS, "what any has", NULL, NULL, NULL},
+    {"sunionstore", cache_set_sunionstore, -3, STORE, SETS, "SUNION into a key", NULL, cache_command_room_later, NULL},
     {0},
 };

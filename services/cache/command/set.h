@@ -7,8 +7,6 @@
 /* Bytes that adding members to the set at `key`, which may not be there, takes at most. */
 uint64_t cache_set_command_room(const struct cache_call *call, struct cache_store *s, struct mr_span key,
                                 uint64_t members, uint64_t member_costs);
-/* Memory was short although it was reserved. */
-void cache_set_reply_no_memory(struct cache_call *call);
 
 /* set_algebra.c */
 cache_command_function cache_set_sdiff, cache_set_sdiffstore, cache_set_sinter, cache_set_sinterstore,

@@ -4,6 +4,7 @@
  * later asks those before. A result that is stored is counted first, then its room is reserved, and only then it is made:
  * beside its operands, as its key may be one of them. */
 #include "cache/command/set.h"
+#include "cache/command/string.h"
 #include "cache/type/set.h"
 
 enum set_operation { SET_INTER, SET_UNION, SET_DIFF };
@@ -209,11 +210,11 @@ static enum cache_outcome store_result(struct cache_call *call, enum set_operati
         uint64_t bytes = cache_store_string_cost(s, key.length, 0) + c.costs + cache_set_room(s, NULL, c.members);
         enum cache_room room = cache_call_reserve(call, s, bytes);
         if (room != CACHE_ROOM_READY)
-            return room == CACHE_ROOM_LATER ? CACHE_AGAIN : CACHE_DONE;
+            return cache_room_outcome(room);
     } while (s->stat.evicted != evicted);
 
     if (!store_made(call, s, &o, operation)) {
-        cache_set_reply_no_memory(call);
+        cache_reply_out_of_memory(call->reply);
         return CACHE_DONE;
     }
     cache_call_changed(call, s, key);

@@ -3,6 +3,8 @@
 #ifndef SERVICES_CACHE_COMMAND_STRING_H
 #define SERVICES_CACHE_COMMAND_STRING_H
 
+#include <float.h>
+
 #include "cache/command/command.h"
 
 /* string_set.c */
@@ -32,6 +34,9 @@ void cache_reply_out_of_memory(struct cache_reply *r);
 bool cache_expiry_argument(struct cache_call *call, const struct cache_argument *a, bool seconds, bool absolute,
                            uint64_t *at_ms);
 
+/* A sum of floats as Redis keeps it; returns the length. */
+#define CACHE_FLOAT_TEXT_MAX (LDBL_MAX_10_EXP + 32)
+unsigned cache_float_text(long double value, char text[CACHE_FLOAT_TEXT_MAX]);
 /* Decimal digits behind a sign; returns the length. */
 unsigned cache_integer_text(int64_t value, char text[24]);
 static inline struct mr_span cache_text_span(const char *text, size_t n)

@@ -112,11 +112,16 @@ static uint64_t item_memory(const struct hash_item *i)
     return cache_memory_cost(item_size(i)) + (i->is_rope ? cache_rope_cost(item_tail(i).rope->length) : 0);
 }
 
-static void item_free(struct cache_store *s, struct hash_item *i)
+static void rope_discard(struct cache_rope *r)
 {
     unsigned all = UINT_MAX;
+    cache_rope_free_step(r, &all);
+}
+
+static void item_free(struct cache_store *s, struct hash_item *i)
+{
     if (i->is_rope)
-        cache_rope_free_step(item_tail(i).rope, &all);
+        rope_discard(item_tail(i).rope);
     cache_memory_free(&s->memory, i, item_size(i));
 }
 
@@ -426,6 +431,74 @@ bool cache_hash_remove(struct cache_store *s, struct cache_entry *e, struct mr_s
     return true;
 }
 
+/* Copying */
+
+static void *compact_copy(struct cache_store *s, const struct cache_compact *c)
+{
+    struct cache_compact *copy = cache_memory_alloc(&s->memory, c->capacity);
+    if (copy)
+        memcpy(copy, c, c->used);
+    return copy;
+}
+
+/* Extents are shared within a shard only: their references are counted by one worker. */
+static struct cache_rope *rope_copy(struct cache_store *s, const struct cache_rope *r)
+{
+    if (r->memory == &s->memory)
+        return cache_rope_share(r, &s->memory);
+    struct cache_rope *copy = cache_rope_create(&s->memory);
+    struct cache_extent *extent;
+    for (uint64_t at = 0; copy && at < r->length;) {
+        struct mr_span bytes = cache_rope_at(r, at, &extent);
+        at += bytes.length;
+        if (!cache_rope_append(copy, bytes.data, bytes.length)) {
+            rope_discard(copy);
+            return NULL;
+        }
+    }
+    return copy;
+}
+
+struct copying {
+    struct cache_store *store;
+    struct hash_table *copy;
+    bool failed;
+};
+
+static bool copy_value(struct copying *c, struct mr_span field, const struct cache_hash_value *v)
+{
+    struct cache_argument value = {v->bytes.data, (uint32_t)cache_hash_value_length(v), NULL};
+    if (v->rope && !(value.rope = rope_copy(c->store, v->rope)))
+        return false;
+    if (table_add(c->store, c->copy, field, &value))
+        return true;
+    if (value.rope)
+        rope_discard(value.rope);
+    return false;
+}
+
+static void copy_item(void *item, void *argument)
+{
+    struct copying *c = argument;
+    struct cache_hash_pair pair = cache_hash_item_pair(item);
+    if (!c->failed)
+        c->failed = !copy_value(c, pair.field, &pair.value);
+}
+
+static void *hash_copy(struct cache_store *s, unsigned encoding, const void *collection)
+{
+    if (encoding == CACHE_HASH_COMPACT)
+        return compact_copy(s, collection);
+    struct copying c = {.store = s, .copy = table_create(s)};
+    if (!c.copy)
+        return NULL;
+    cache_table_each(&((const struct hash_table *)collection)->table, copy_item, &c);
+    if (!c.failed)
+        return c.copy;
+    table_discard(s, c.copy);
+    return NULL;
+}
+
 /* The type */
 
 static uint64_t hash_bytes(unsigned encoding, const void *collection)
@@ -447,6 +520,7 @@ const struct cache_collection_type cache_hash_type = {
     .length = hash_length,
     .encoding_name = hash_encoding_name,
     .free_step = hash_free_step,
+    .copy = hash_copy,
 };
 
 static void add_item_bytes(void *item, void *argument)

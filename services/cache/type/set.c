@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cache/command/argument.h"
+#include "cache/resp/decimal.h"
 #include "cache/type/encoding_limits.h"
 #include "cache/type/intset.h"
 
@@ -40,14 +41,10 @@ static bool span_integer(struct mr_span member, int64_t *value)
 
 static struct mr_span integer_text(int64_t value, char digits[CACHE_SET_DIGITS])
 {
-    uint64_t rest = value < 0 ? -(uint64_t)value : (uint64_t)value;
-    char *at = digits + CACHE_SET_DIGITS;
-    do
-        *--at = (char)('0' + rest % 10);
-    while (rest /= 10);
-    if (value < 0)
-        *--at = '-';
-    return (struct mr_span){(const uint8_t *)at, (size_t)(digits + CACHE_SET_DIGITS - at)};
+    uint8_t *text = (uint8_t *)digits;
+    digits[0] = '-';
+    uint8_t *end = cache_decimal_write(text + (value < 0), value < 0 ? -(uint64_t)value : (uint64_t)value);
+    return (struct mr_span){text, (size_t)(end - text)};
 }
 
 /* Items of the table */
@@ -324,6 +321,44 @@ bool cache_set_remove(struct cache_store *s, struct cache_entry *e, struct mr_sp
 
 /* The type */
 
+static void *intset_copy(struct cache_store *s, const struct cache_intset *set)
+{
+    struct cache_intset *copy = cache_memory_alloc(&s->memory, set->capacity);
+    if (copy)
+        memcpy(copy, set, sizeof *set + (size_t)set->count * set->width);
+    return copy;
+}
+
+struct copying {
+    struct cache_store *store;
+    struct set_table *copy;
+    bool failed;
+};
+
+static void copy_item(void *item, void *argument)
+{
+    struct copying *c = argument;
+    struct mr_span member = cache_set_item_member(item);
+    if (!c->failed)
+        c->failed =
+            !table_add(c->store, c->copy, cache_table_hash(&c->copy->table, member.data, member.length), member);
+}
+
+static void *set_copy(struct cache_store *s, unsigned encoding, const void *collection)
+{
+    if (encoding == CACHE_SET_INTSET)
+        return intset_copy(s, collection);
+    struct copying c = {.store = s, .copy = table_create(s)};
+    if (!c.copy)
+        return NULL;
+    cache_table_each(&((const struct set_table *)collection)->table, copy_item, &c);
+    if (!c.failed)
+        return c.copy;
+    unsigned all = UINT_MAX;
+    set_free_step(s, CACHE_SET_TABLE, c.copy, &all);
+    return NULL;
+}
+
 static uint64_t set_bytes(unsigned encoding, const void *collection)
 {
     if (encoding == CACHE_SET_INTSET)
@@ -343,6 +378,7 @@ const struct cache_collection_type cache_set_type = {
     .length = set_length,
     .encoding_name = set_encoding_name,
     .free_step = set_free_step,
+    .copy = set_copy,
 };
 
 static void add_item_bytes(void *item, void *argument)
