@@ -5,8 +5,9 @@
  * Room. A command that grows memory asks first, cache_store_reserve with an upper bound; it evicts and answers. What then
  * is allocated cannot fail. A pointer to an entry must not be kept over a reserve.
  *
- * A snapshot. Whoever takes one counts `snapshot_epoch` on (never to 0), copies `color` (which database is which: SWAPDB
- * exchanges them), scans each database some buckets a turn, writes each entry whose `snapshot` is not the epoch and sets it.
+ * A snapshot. Whoever takes one counts `snapshot_epoch` on (never to 0; 0 again at the end) and copies `color_database`, which
+ * says what database an entry of each color was in. It scans color after color, some buckets a turn, since SWAPDB moves tables
+ * (`database[color_database[color]]`), writes each entry whose `snapshot` is not the epoch, and sets it.
  * The store calls before_change once for each entry that changes or goes before that; new entries bear the epoch. Entries
  * that FLUSHDB drops stay as they were until they are taken apart, and before_change is called then: a snapshot is whole
  * when its scan has ended and cache_store_flushing says false. */

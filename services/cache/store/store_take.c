@@ -74,8 +74,10 @@ static bool value_adopt(struct cache_store *s, const struct cache_taken *taken, 
     if (!of_other_shard(s, taken))
         return true;
     if (v->type != CACHE_STRING) {
-        v->value.collection = cache_collection_types[v->type]->copy(s, v->encoding, v->value.collection);
-        return v->value.collection != NULL;
+        const struct cache_collection_type *type = cache_collection_types[v->type];
+        void *copy = type->copy ? type->copy(s, v->encoding, v->value.collection) : NULL;
+        v->value.collection = copy;
+        return copy != NULL;
     }
     if (v->encoding == CACHE_STRING_EXTENT)
         return extent_adopt(s, &v->value.extent);
