@@ -297,6 +297,7 @@ static void a_hand_out_of_looks_takes_what_it_is_at(void **state)
             looked += many[k].node.state != many[n].node.state;
         assert_non_null(victim);
         assert_int_equal(looked, bound); /* all that it had, and no more */
+        assert_int_equal(f->evict.looks, bound);
         cache_evict_check(&f->evict);
         assert_ptr_equal(f->evict.policy->victim(&f->evict), victim);
         free(many);

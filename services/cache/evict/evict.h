@@ -59,6 +59,7 @@ struct cache_evict {
     struct cache_evict_owner owner;
     uint64_t entries, bytes; /* of what is inserted; bytes are rounded down, by less than 1/8 */
     uint64_t entries_expected;
+    uint64_t looks; /* nodes that victims passed over, ever: each may be a cache miss, so that a turn can count them */
     void *state; /* the policy's, of state_bytes */
     size_t state_bytes;
     uint32_t

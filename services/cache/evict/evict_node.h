@@ -88,14 +88,21 @@ void evict_plain_remove(struct cache_evict *e, struct cache_evict_node *n, uint6
 void evict_plain_check(const struct cache_evict *e);
 
 /* How far a hand may walk. A look at a node is a cache miss, and a victim must not cost many: each call earns
- * EVICT_LOOKS_EARNED, what is not used is saved up to EVICT_LOOKS_SAVED, because what was hit often lies together: a turn of
- * 256 evictions looks at 1536 nodes at most. A hand out of looks takes the node that it is at. */
+ * EVICT_LOOKS_EARNED, what is not used is saved up to EVICT_LOOKS_SAVED, because what was hit often lies together. A hand
+ * out of looks takes the node that it is at. */
 #define EVICT_LOOKS_EARNED 4
-#define EVICT_LOOKS_SAVED  512
+#define EVICT_LOOKS_SAVED  256
 
 static inline void evict_looks_earn(uint32_t *looks)
 {
     *looks = *looks + EVICT_LOOKS_EARNED < EVICT_LOOKS_SAVED ? *looks + EVICT_LOOKS_EARNED : EVICT_LOOKS_SAVED;
+}
+
+/* One node is passed over. False: it was the last that the hand may. */
+static inline bool evict_look(struct cache_evict *e, uint32_t *looks)
+{
+    e->looks++;
+    return --*looks;
 }
 
 #endif

@@ -97,7 +97,7 @@ static struct cache_evict_node *victim(struct cache_evict *e)
         struct cache_evict_node *n = evict_list_oldest(e, small ? &s->small : &s->main);
         if ((evict_flags(n) & HITS) < (small ? HITS_TO_STAY : 1))
             return n;
-        if (--s->looks == 0) {
+        if (!evict_look(e, &s->looks)) {
             evict_set_flags(n, evict_flags(n) & MAIN);
             return n;
         }

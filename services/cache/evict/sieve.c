@@ -70,7 +70,7 @@ static struct cache_evict_node *victim(struct cache_evict *e)
         if (!evict_flags(n))
             return n;
         evict_set_flags(n, 0);
-        if (--s->looks == 0)
+        if (!evict_look(e, &s->looks))
             return n;
         s->hand = n->newer;
     }
