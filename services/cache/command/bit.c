@@ -33,10 +33,12 @@ static enum cache_outcome command_setbit(struct cache_call *call)
         return CACHE_DONE;
 
     struct mr_span key = cache_argument_span(&call->argv[1]);
-    uint64_t at = offset >> 3, length = e ? cache_string_length(e) : 0;
-    enum cache_room room = cache_string_make(call, key, at < length ? length : at + 1, &e);
+    uint64_t at = offset >> 3;
+    enum cache_room room = cache_string_make(call, key, at, 1, &e);
     if (room != CACHE_ROOM_READY)
         return cache_room_outcome(room);
+    if (!e)
+        return command_setbit(call);
     uint8_t byte, mask = (uint8_t)(0x80 >> (offset & 7));
     cache_string_copy(e, at, &byte, 1);
     bool before = byte & mask;

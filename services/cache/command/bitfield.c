@@ -75,6 +75,7 @@ static enum step field_next(struct cache_call *call, unsigned *i, struct field *
 
 struct plan {
     uint64_t fields;
+    uint64_t first;  /* byte that is written */
     uint64_t length; /* bytes that the value must have for what is written; 0: nothing is */
 };
 
@@ -87,7 +88,11 @@ static bool plan_make(struct cache_call *call, struct plan *p)
     while ((step = field_next(call, &i, &f)) == STEP_FIELD) {
         p->fields++;
         uint64_t end = ((f.offset + f.width - 1) >> 3) + 1;
-        if (f.operation != GET && end > p->length)
+        if (f.operation == GET)
+            continue;
+        if (!p->length || f.offset >> 3 < p->first)
+            p->first = f.offset >> 3;
+        if (end > p->length)
             p->length = end;
     }
     if (step == STEP_END && p->length > CACHE_VALUE_MAX) {
@@ -184,10 +189,11 @@ enum cache_outcome cache_command_bitfield(struct cache_call *call)
     }
 
     struct mr_span key = cache_argument_span(&call->argv[1]);
-    uint64_t length = e ? cache_string_length(e) : 0;
-    enum cache_room room = cache_string_make(call, key, length > plan.length ? length : plan.length, &e);
+    enum cache_room room = cache_string_make(call, key, plan.first, plan.length - plan.first, &e);
     if (room != CACHE_ROOM_READY)
         return cache_room_outcome(room);
+    if (!e)
+        return cache_command_bitfield(call);
     fields_run(call, e, plan.fields);
     cache_call_changed(call, call->store, key);
     return CACHE_DONE;

@@ -23,18 +23,13 @@ static enum cache_room move_room(struct cache_call *call, const struct place *fr
 static bool value_move(struct cache_call *call, const struct place *from, const struct place *to)
 {
     struct cache_taken taken;
-    if (from->store != to->store) {
-        struct cache_entry *e = cache_store_peek(from->store, from->database, from->key);
-        if (!e || !cache_key_copy(from->store, e, to->store, to->database, to->key))
-            return false;
-        cache_store_delete(from->store, from->database, from->key);
-    } else {
-        if (!cache_store_take(from->store, from->database, from->key, &taken))
-            return false;
-        if (!cache_store_put(to->store, to->database, to->key, &taken)) {
-            cache_store_put(from->store, from->database, from->key, &taken); /* its room was just given back */
-            return false;
-        }
+    if (!cache_store_take(from->store, from->database, from->key, &taken))
+        return false;
+    if (!cache_store_put(to->store, to->database, to->key, &taken)) {
+        /* The room of the old entry was just given back. */
+        if (!cache_store_put(from->store, from->database, from->key, &taken))
+            cache_store_discard(from->store, &taken);
+        return false;
     }
     cache_call_changed(call, from->store, from->key);
     cache_key_appeared(call, to->store, to->database, to->key);

@@ -43,7 +43,7 @@ static enum cache_outcome object_idletime(struct cache_call *call)
     const struct cache_entry *e = look(call, &key);
     if (!e)
         return CACHE_DONE;
-    if (cache_evict_idle(&cache_call_store(call, key)->evict, &e->evict, &seconds))
+    if (cache_evict_idle(cache_store_evict_of(cache_call_store(call, key), e), &e->evict, &seconds))
         cache_reply_integer(call->reply, seconds);
     else
         cache_reply_error(
@@ -60,7 +60,7 @@ static enum cache_outcome object_freq(struct cache_call *call)
     const struct cache_entry *e = look(call, &key);
     if (!e)
         return CACHE_DONE;
-    if (cache_evict_frequency(&cache_call_store(call, key)->evict, &e->evict, &frequency))
+    if (cache_evict_frequency(cache_store_evict_of(cache_call_store(call, key), e), &e->evict, &frequency))
         cache_reply_integer(call->reply, frequency);
     else
         cache_reply_error(

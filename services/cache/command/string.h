@@ -47,9 +47,11 @@ static inline struct mr_span cache_text_span(const char *text, size_t n)
 /* Start and end as GETRANGE, BITCOUNT and BITPOS take them, negative from the end: cut to what there is. False: nothing. */
 bool cache_range_clamp(int64_t *start, int64_t *end, uint64_t length);
 
-/* Makes a string `length` long at least and fit for cache_store_write_at; asks for room first. A key that is not there is
- * made. READY: *e is it. LATER, NEVER: as cache_call_reserve. */
-enum cache_room cache_string_make(struct cache_call *call, struct mr_span key, uint64_t length, struct cache_entry **e);
+/* Makes a string of which `n` bytes from `offset` on can be written by cache_store_write_at, all of them; asks for room first.
+ * A key that is not there is made. LATER, NEVER: as cache_call_reserve. READY: *e is it; or NULL, when the key was what had to
+ * go for the room: the command begins anew, which does not happen twice. */
+enum cache_room cache_string_make(struct cache_call *call, struct mr_span key, uint64_t offset, uint64_t n,
+                                  struct cache_entry **e);
 /* What a command returns that was refused room. */
 static inline enum cache_outcome cache_room_outcome(enum cache_room room)
 {

@@ -33,19 +33,38 @@ void cache_string_copy(const struct cache_entry *e, uint64_t offset, void *to, s
         memset(p, 0, n);
 }
 
-enum cache_room cache_string_make(struct cache_call *call, struct mr_span key, uint64_t length, struct cache_entry **e)
+/* Copies of extents that others hold: of those that lie in `n` bytes from `offset` on. */
+static uint64_t unshare_cost(const struct cache_entry *e, uint64_t offset, uint64_t n)
+{
+    uint64_t length = cache_string_length(e), end = offset + n < length ? offset + n : length, bytes = 0;
+    if (e->encoding != CACHE_STRING_ROPE)
+        return 0;
+    for (uint64_t at = offset; at < end;) {
+        struct cache_extent *extent;
+        at += cache_rope_at(cache_entry_value(e)->rope, at, &extent).length;
+        if (extent->references > 1)
+            bytes += cache_extent_cost(extent->length);
+    }
+    return bytes;
+}
+
+enum cache_room cache_string_make(struct cache_call *call, struct mr_span key, uint64_t offset, uint64_t n,
+                                  struct cache_entry **e)
 {
     struct cache_store *s = call->store;
-    uint64_t bytes = *e ? cache_store_grow_cost(*e, length)
-                        : cache_store_string_cost(s, key.length, 0) + cache_store_string_cost(s, key.length, length);
+    uint64_t end = offset + n;
+    uint64_t bytes = *e ? cache_store_grow_cost(*e, end) + unshare_cost(*e, offset, n)
+                        : cache_store_string_cost(s, key.length, 0) + cache_store_string_cost(s, key.length, end);
     enum cache_room room = cache_call_reserve(call, s, bytes);
     if (room != CACHE_ROOM_READY)
         return room;
-    *e = cache_store_write(s, call->database, key); /* eviction may have moved it, or it went itself */
-    if (!*e)
-        *e = cache_store_set(s, call->database, key, (struct mr_span){(const uint8_t *)"", 0});
+    bool was = *e;
+    *e = was ? cache_store_write(s, call->database, key)
+             : cache_store_set(s, call->database, key, (struct mr_span){(const uint8_t *)"", 0});
+    if (was && !*e)
+        return CACHE_ROOM_READY;
     if (*e)
-        *e = cache_store_grow(s, *e, length);
+        *e = cache_store_grow(s, *e, end);
     if (*e)
         return CACHE_ROOM_READY;
     cache_reply_out_of_memory(call->reply);
@@ -100,9 +119,11 @@ enum cache_outcome cache_command_append(struct cache_call *call)
     if (!length_check(call, after))
         return CACHE_DONE;
 
-    enum cache_room room = cache_string_make(call, key, after, &e);
+    enum cache_room room = cache_string_make(call, key, before, value->length, &e);
     if (room != CACHE_ROOM_READY)
         return cache_room_outcome(room);
+    if (!e)
+        return append_new(call, key);
     argument_write(call->store, e, before, value);
     cache_call_changed(call, call->store, key);
     cache_reply_integer(call->reply, (int64_t)after);
@@ -135,9 +156,11 @@ enum cache_outcome cache_command_setrange(struct cache_call *call)
     struct mr_span key = cache_argument_span(&call->argv[1]);
     if (end > length)
         length = end;
-    enum cache_room room = cache_string_make(call, key, length, &e);
+    enum cache_room room = cache_string_make(call, key, (uint64_t)offset, value->length, &e);
     if (room != CACHE_ROOM_READY)
         return cache_room_outcome(room);
+    if (!e)
+        return cache_command_setrange(call);
     argument_write(call->store, e, (uint64_t)offset, value);
     cache_call_changed(call, call->store, key);
     cache_reply_integer(call->reply, (int64_t)length);
