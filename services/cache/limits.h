@@ -17,7 +17,7 @@
 #define CACHE_WORKERS_MAX   64
 
 /* Work of one turn that nobody waits for: each unit costs at most some 200 ns, so that a turn holds no longer than 100 us. */
-#define CACHE_EVICTIONS_PER_TURN 256 /* entries evicted to make room */
+#define CACHE_EVICTIONS_PER_TURN 256 /* entries evicted to make room, or looked at for it */
 #define CACHE_EXPIRIES_PER_TURN  256 /* entries found dead by the wheel */
 #define CACHE_FREES_PER_TURN     256 /* pieces of what was deleted whole: elements, extents */
 #define CACHE_SNAPSHOT_PER_TURN  64  /* entries written by a snapshot */

@@ -182,15 +182,23 @@ static struct cache_entry *victim(struct cache_store *s)
     return n ? cache_entry_of_node(n) : NULL;
 }
 
+static uint64_t looks(const struct cache_store *s)
+{
+    return s->evict.looks + (s->evict_next ? s->evict_next->looks : 0);
+}
+
+/* A node that a policy passed over costs as much as one that goes: each may be a cache miss. */
 static bool evict_one(struct cache_store *s)
 {
+    uint64_t before = looks(s);
     struct cache_entry *e = victim(s);
     if (!e)
         return false;
+    uint64_t cost = 1 + looks(s) - before;
     assert(!store_flushed(s, e));
     struct store_place p = store_place_of_entry(s, e);
     store_remove(s, &p, e, STORE_EVICTED);
-    s->evictions_left--;
+    s->evictions_left -= cost < s->evictions_left ? (unsigned)cost : s->evictions_left;
     return true;
 }
 
