@@ -341,6 +341,27 @@ static void idle_time_of_an_entry_that_was_not_inserted(void **state)
     fixture_free(f);
 }
 
+/* Someone corrects the time of day while we run. */
+static void a_clock_that_is_set_back_makes_nothing_old(void **state)
+{
+    struct fixture *lru = fixture_new("lru", false), *lfu = fixture_new("lfu", false);
+    uint32_t seconds, counter;
+    lru->evict.clock = lfu->evict.clock = 1800000000;
+    key_insert(lru, 'A', 64);
+    key_insert(lfu, 'A', 64);
+    lru->evict.clock = lfu->evict.clock -= 2;
+    assert_true(cache_evict_idle(&lru->evict, node_of(lru, 'A'), &seconds));
+    assert_int_equal(seconds, 0);
+    key_hit(lfu, 'A');
+    assert_true(cache_evict_frequency(&lfu->evict, node_of(lfu, 'A'), &counter));
+    assert_int_equal(counter, 6);
+    lfu->evict.clock += 60; /* a minute by the new time */
+    cache_evict_frequency(&lfu->evict, node_of(lfu, 'A'), &counter);
+    assert_int_equal(counter, 5);
+    fixture_free(lru);
+    fixture_free(lfu);
+}
+
 /* As Redis: 5 when new, up with hits, more and more slowly, down by one a minute. */
 static void frequency_is_redis_logarithmic_counter(void **state)
 {
@@ -453,6 +474,7 @@ int main(void)
         cmocka_unit_test(a_hand_out_of_looks_takes_what_it_is_at),
         cmocka_unit_test(idle_time_is_known_but_to_lfu),
         cmocka_unit_test(idle_time_of_an_entry_that_was_not_inserted),
+        cmocka_unit_test(a_clock_that_is_set_back_makes_nothing_old),
         cmocka_unit_test(frequency_is_redis_logarithmic_counter),
         cmocka_unit_test(policies_are_exchanged_entry_by_entry),
         cmocka_unit_test(weights_are_exact_when_small_and_near_when_large),

@@ -65,7 +65,8 @@ void cache_evict_moved(struct cache_evict *e, struct cache_evict_node *from, str
 
 bool evict_idle_by_clock(const struct cache_evict *e, const struct cache_evict_node *n, uint32_t *seconds)
 {
-    *seconds = (e->clock - (n->state >> EVICT_CLOCK_SHIFT)) & EVICT_CLOCK_MASK;
+    uint32_t idle = (e->clock - (n->state >> EVICT_CLOCK_SHIFT)) & EVICT_CLOCK_MASK;
+    *seconds = idle <= EVICT_CLOCK_MASK - EVICT_CLOCK_SET_BACK ? idle : 0;
     return true;
 }
 

@@ -21,6 +21,9 @@
 #define EVICT_CLOCK_SHIFT 12
 #define EVICT_CLOCK_MASK  ((UINT32_C(1) << (32 - EVICT_CLOCK_SHIFT)) - 1)
 
+/* Seconds by which someone may set the clock back: an access in the future is one of now, not of 12 days ago. */
+#define EVICT_CLOCK_SET_BACK 3600
+
 static inline uint32_t evict_weight_pack(uint32_t bytes)
 {
     uint32_t units = bytes >> 4;

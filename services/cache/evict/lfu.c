@@ -104,9 +104,18 @@ static void base_raise(struct cache_evict *e, struct lfu *l, uint32_t by)
     l->base += by - (LEVELS - 1);
 }
 
+/* Whole periods since base rose. None, if someone set the clock back. */
+static uint32_t periods_since(const struct cache_evict *e, const struct lfu *l)
+{
+    uint32_t seconds = e->clock - l->aged_s;
+    return seconds <= INT32_MAX ? seconds / PERIOD_S : 0;
+}
+
 static void age(struct cache_evict *e, struct lfu *l)
 {
-    uint32_t periods = (e->clock - l->aged_s) / PERIOD_S;
+    uint32_t periods = periods_since(e, l);
+    if (e->clock - l->aged_s > INT32_MAX)
+        l->aged_s = e->clock;
     if (periods) {
         l->aged_s += periods * PERIOD_S;
         base_raise(e, l, periods);
@@ -178,7 +187,7 @@ static void moved(struct cache_evict *e, struct cache_evict_node *from, struct c
 static bool frequency(const struct cache_evict *e, const struct cache_evict_node *n, uint32_t *counter)
 {
     const struct lfu *l = lfu_of(e);
-    uint32_t periods = (e->clock - l->aged_s) / PERIOD_S;
+    uint32_t periods = periods_since(e, l);
     uint32_t now = evict_inserted(n) ? counter_of(l, n) : 0;
     *counter = now > periods ? now - periods : 0;
     return true;
