@@ -16,9 +16,10 @@
 #define CACHE_DATABASES     16
 #define CACHE_WORKERS_MAX   64
 
-/* Work of one turn that nobody waits for: each unit costs at most some 200 ns, so that a turn holds no longer than 100 us. */
-#define CACHE_EVICTIONS_PER_TURN 256 /* entries evicted to make room, or looked at for it */
-#define CACHE_EXPIRIES_PER_TURN  256 /* entries found dead by the wheel */
+/* Work of one turn that nobody waits for. With a million keys an eviction costs 0.3 to 0.5 us (it misses the caches some six
+ * times), a death 0.3 us, a piece 0.15 us: each sort holds a turn for no longer than some 60 us. */
+#define CACHE_EVICTIONS_PER_TURN 128 /* entries evicted to make room, or looked at for it */
+#define CACHE_EXPIRIES_PER_TURN  128 /* entries found dead by the wheel */
 #define CACHE_FREES_PER_TURN     256 /* pieces of what was deleted whole: elements, extents */
 #define CACHE_SNAPSHOT_PER_TURN  64  /* entries written by a snapshot */
 

@@ -519,6 +519,21 @@ static void any_taken_put_into_other_shard_same(void **state)
     }
 }
 
+static void hash_taken_put_into_other_shard_same(void **state)
+{
+    struct fixture *f = *state;
+    struct cache_taken taken;
+    hash_fill(f, 1000);
+    assert_true(cache_store_take(&f->store, 0, text("hash"), &taken));
+    assert_true(cache_store_put(&f->other, 0, text("hash"), &taken));
+    settle(f);
+    assert_int_equal(f->store.memory.used, 0);
+    const struct cache_entry *e = cache_store_peek(&f->other, 0, text("hash"));
+    struct cache_hash_value value;
+    assert_int_equal(cache_hash_length(e), 1000);
+    assert_true(cache_hash_get(e, numbered(999), &value));
+}
+
 /* Without room it stays the caller's, and can be put back. */
 static void full_put_fails_value_stays(void **state)
 {
@@ -563,6 +578,7 @@ int main(void)
         TEST(snapshot_flushed_told_until_not_flushing),
         TEST(memcached_changed_new_cas),
         TEST(any_taken_put_into_other_shard_same),
+        TEST(hash_taken_put_into_other_shard_same),
         TEST(full_put_fails_value_stays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

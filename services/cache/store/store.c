@@ -103,6 +103,11 @@ static struct cache_entry *table_find(const struct cache_store *s, const struct 
     return cache_table_find(&s->database[p->database], p->hash, p->key.data, p->key.length);
 }
 
+void cache_store_prefetch(const struct cache_store *s, unsigned database, struct mr_span key)
+{
+    cache_table_prefetch(&s->database[database], cache_hash(s->secret, key.data, key.length));
+}
+
 struct cache_entry *store_find(struct cache_store *s, const struct store_place *p)
 {
     struct cache_entry *e = table_find(s, p);

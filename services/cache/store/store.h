@@ -89,6 +89,9 @@ bool cache_store_background(struct cache_store *s);
 /* When the next key dies (Unix ms), UINT64_MAX: none; may be early, never late by more than a slot of the wheel. */
 uint64_t cache_store_next_expiry_ms(const struct cache_store *s);
 
+/* The key will be looked for soon: brings its bucket near. For the commands of a pipeline, before the first of them runs. */
+void cache_store_prefetch(const struct cache_store *s, unsigned database, struct mr_span key);
+
 /* Looking. Each counts a hit or a miss and tells the policy; an entry that is dead is removed and not found. */
 struct cache_entry *cache_store_read(struct cache_store *s, unsigned database, struct mr_span key);
 /* For change in place: also tells the snapshot. After the change call cache_store_changed. */
