@@ -291,7 +291,7 @@ static void full_reserve_much_bounded_a_turn(void **state)
     enum cache_room room;
     for (unsigned before = 0; (room = cache_store_reserve(&f->store, bytes)) != CACHE_ROOM_READY; before = f->evicted) {
         assert_int_equal(room, CACHE_ROOM_LATER);
-        assert_int_equal(f->evicted - before, CACHE_EVICTIONS_PER_TURN);
+        assert_in_range(f->evicted - before, 1, CACHE_EVICTIONS_PER_TURN);
         cache_store_turn(&f->store, NOW);
     }
     assert_true(f->store.memory.used + bytes <= LIMIT);
