@@ -64,20 +64,29 @@ uint64_t cache_zset_member_bytes(const struct cache_zset *z)
     return z->encoding == CACHE_ZSET_COMPACT ? compact_of(z)->used : skiplist_of(z)->member_bytes;
 }
 
+/* Of a compact one of so many members and bytes that gets some more. */
+static uint64_t compact_cost(const struct cache_store *s, uint64_t count, uint64_t used, uint64_t members,
+                             uint64_t bytes)
+{
+    const struct cache_type_limits *limits = cache_type_limits_of(s);
+    uint64_t grown = used + bytes + members * (uint64_t)(2 * sizeof(uint32_t) + sizeof(double) + 2) + 64;
+    uint64_t lies_twice = 2 * (grown < COMPACT_BYTES_MAX ? grown : COMPACT_BYTES_MAX);
+    uint64_t cost = lies_twice + lies_twice / 4;
+    bool stays = count + members <= limits->zset_max_listpack_entries && bytes <= limits->zset_max_listpack_value &&
+                 grown <= COMPACT_BYTES_MAX;
+    return stays ? cost : cost + cache_skiplist_new_cost(count + members, used + bytes);
+}
+
 uint64_t cache_zset_cost(const struct cache_zset *z, uint64_t members, uint64_t bytes)
 {
     if (z->encoding == CACHE_ZSET_SKIPLIST)
         return cache_skiplist_insert_cost(skiplist_of(z), members, bytes);
-    /* The compact form lies twice while it grows, or beside the skip list that it becomes. */
-    return COMPACT_BYTES_MAX + cache_skiplist_new_cost(cache_zset_count(z) + members, compact_of(z)->used + bytes);
+    return compact_cost(z->store, cache_zset_count(z), compact_of(z)->used, members, bytes);
 }
 
-#define ENTRY_COST (UINT64_C(4) << 10) /* of the entry, with what the keyspace's table grows by */
-
-uint64_t cache_zset_new_cost(uint64_t members, uint64_t bytes)
+uint64_t cache_zset_new_cost(const struct cache_store *s, uint64_t members, uint64_t bytes)
 {
-    return ENTRY_COST + CACHE_KEY_MAX + CACHE_KEY_MAX / 4 + 2 * COMPACT_BYTES_MAX +
-           cache_skiplist_new_cost(members, bytes);
+    return compact_cost(s, 0, sizeof(struct cache_compact), members, bytes);
 }
 
 /* Compact: pairs in order. */

@@ -41,7 +41,8 @@ uint64_t cache_zset_count(const struct cache_zset *z);
 uint64_t cache_zset_member_bytes(const struct cache_zset *z); /* of all members, at most */
 /* Bytes that adding `members` of together `bytes` takes at most, a change of encoding included. */
 uint64_t cache_zset_cost(const struct cache_zset *z, uint64_t members, uint64_t bytes);
-uint64_t cache_zset_new_cost(uint64_t members, uint64_t bytes); /* of a new one with its key's entry */
+uint64_t cache_zset_new_cost(const struct cache_store *s, uint64_t members,
+                             uint64_t bytes); /* the same for a new one */
 
 bool cache_zset_score(const struct cache_zset *z, struct mr_span member, double *score); /* false: not there */
 bool cache_zset_rank(const struct cache_zset *z, struct mr_span member, uint64_t *rank);
