@@ -33,7 +33,11 @@ void cache_string_put_expiry(struct cache_call *call, struct cache_store *store,
 
 uint64_t cache_string_put_cost(const struct cache_store *store, struct mr_span key, const struct cache_argument *value)
 {
-    return cache_store_string_cost(store, key.length, value->rope ? sizeof(union cache_value) : value->length);
+    uint64_t bytes =
+        cache_store_string_cost(store, key.length, value->rope ? sizeof(union cache_value) : value->length);
+    if (value->rope && value->rope->memory != &store->memory)
+        bytes += cache_rope_bytes(value->rope); /* it changes hands */
+    return bytes;
 }
 
 uint64_t cache_command_room_later(const struct cache_call *call)
@@ -140,8 +144,11 @@ static uint64_t float_room(const struct cache_call *call)
 static uint64_t mset_room(const struct cache_call *call)
 {
     uint64_t bytes = 0;
-    for (unsigned i = 1; i + 1 < call->argc; i += 2)
-        bytes += cache_string_put_cost(call->store, cache_argument_span(&call->argv[i]), &call->argv[i + 1]);
+    for (unsigned i = 1; i + 1 < call->argc; i += 2) {
+        struct mr_span key = cache_argument_span(&call->argv[i]);
+        if (!call->argv[i].rope)
+            bytes += cache_string_put_cost(cache_call_store(call, key), key, &call->argv[i + 1]);
+    }
     return bytes;
 }
 

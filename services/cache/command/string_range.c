@@ -48,13 +48,20 @@ static uint64_t unshare_cost(const struct cache_entry *e, uint64_t offset, uint6
     return bytes;
 }
 
+/* A short string that is grown gets room to grow further. */
+static uint64_t grown(uint64_t length)
+{
+    return length <= CACHE_EXTENT_BYTES ? 2 * length : length;
+}
+
 enum cache_room cache_string_make(struct cache_call *call, struct mr_span key, uint64_t offset, uint64_t n,
                                   struct cache_entry **e)
 {
     struct cache_store *s = call->store;
     uint64_t end = offset + n;
-    uint64_t bytes = *e ? cache_store_grow_cost(*e, end) + unshare_cost(*e, offset, n)
-                        : cache_store_string_cost(s, key.length, 0) + cache_store_string_cost(s, key.length, end);
+    uint64_t bytes =
+        *e ? cache_store_grow_cost(*e, end) + unshare_cost(*e, offset, n)
+           : cache_store_string_cost(s, key.length, 0) + cache_store_string_cost(s, key.length, grown(end));
     enum cache_room room = cache_call_reserve(call, s, bytes);
     if (room != CACHE_ROOM_READY)
         return room;
