@@ -91,6 +91,8 @@ static inline const char *cache_shell_run_arguments(struct cache_shell *s, unsig
     cache_reply_init(&r, &s->cache.clients, s->scratch, sizeof s->scratch, s->protocol, 32u << 20);
     struct cache_call call = {.cache = &s->cache, .argv = s->argv, .argc = argc, .reply = &r};
     call.command = cache_command_find(s->argv[0].data, s->argv[0].length);
+    if (call.command && call.command->flags & CACHE_CONTAINER)
+        call.command = argc > 1 ? cache_subcommand_find(call.command, s->argv[1].data, s->argv[1].length) : NULL;
     if (!call.command)
         return "no such command";
     if (call.command->arity > 0 ? (int)argc != call.command->arity : (int)argc < -call.command->arity)

@@ -139,14 +139,20 @@ struct mr_span cache_compact_get(const struct cache_compact *c, uint32_t at)
     return (struct mr_span){byte_at(c, at + length_bytes(n)), n};
 }
 
+/* Walks by itself: what a small hash or a sorted set costs is this loop. */
 uint32_t cache_compact_find(const struct cache_compact *c, uint32_t at, unsigned step, const void *data, size_t n)
 {
-    while (at && at < c->used) {
-        struct mr_span element = cache_compact_get(c, at);
-        if (element.length == n && (!n || memcmp(element.data, data, n) == 0))
-            return at;
-        for (unsigned i = 0; i < step && at < c->used; i++)
-            at = element_end(c, at);
+    const uint8_t *p = byte_at(c, at), *end = byte_at(c, c->used);
+    unsigned skip = 0;
+    if (!at)
+        return 0;
+    while (p < end) {
+        size_t length = *p < 0x80 ? *p : length_read(p, 1);
+        unsigned prefix = *p < 0x80 ? 1 : length_bytes(length);
+        if (!skip && length == n && (!n || memcmp(p + prefix, data, n) == 0))
+            return (uint32_t)(p - (const uint8_t *)c);
+        skip = skip ? skip - 1 : step - 1;
+        p += length + 2 * prefix;
     }
     return 0;
 }

@@ -276,7 +276,9 @@ void cache_hash_each(const struct cache_entry *e, void (*each)(const struct cach
 
 /* Room */
 
-#define ROUNDING 16 /* what a slot may take beyond its bytes, the least */
+/* A slot takes less than 16 bytes more than was asked for, or a quarter; a large one up to as much again. */
+#define ROUNDING       16
+#define ROUNDING_LARGE (16u << 10)
 
 uint64_t cache_hash_pair_cost(size_t field_bytes, const struct cache_argument *value)
 {
@@ -296,7 +298,8 @@ uint64_t cache_hash_room(struct cache_store *s, const struct cache_entry *e, uin
     cache_table_init(&fresh, &s->memory, &item_type, s->secret);
     uint64_t used = e ? compact_of(e)->used : sizeof(struct cache_compact), present = e ? cache_hash_length(e) : 0;
     uint64_t compact = used + pair_costs < CACHE_MEMORY_LARGEST ? used + pair_costs : CACHE_MEMORY_LARGEST;
-    uint64_t items = used + used / 4 + present * (offsetof(struct hash_item, bytes) + ROUNDING);
+    uint64_t rounded = used < ROUNDING_LARGE ? used / 4 : used;
+    uint64_t items = used + rounded + present * (offsetof(struct hash_item, bytes) + ROUNDING);
     return cache_memory_cost(compact) + cache_memory_cost(sizeof(struct hash_table)) + items +
            cache_table_insert_cost(&fresh, present + pairs);
 }
