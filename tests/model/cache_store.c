@@ -31,7 +31,12 @@ static struct cache_store store;
 static struct mr_random random_numbers;
 static struct model_key model[DATABASES][KEYS];
 static uint64_t now_ms;
-static struct cache_extent *lent[LENT_MAX];
+/* Pieces of values that replies hold: their bytes stay what they were. */
+static struct lent {
+    struct cache_extent *extent;
+    struct mr_span piece;
+    uint64_t sum;
+} lent[LENT_MAX];
 static uint64_t evictions, expiries, snapshots, changes_told, refused;
 
 static uint32_t below(uint32_t bound)
@@ -477,21 +482,31 @@ static void step_databases(void)
     }
 }
 
+static void lent_drop(struct lent *l)
+{
+    if (!l->extent)
+        return;
+    assert(sum_of(l->piece.data, l->piece.length) == l->sum);
+    cache_extent_drop(l->extent);
+    l->extent = NULL;
+}
+
 /* A reply on its way holds a piece of a value that may be changed or go. */
 static void step_lend(void)
 {
-    unsigned database, n, place = below(LENT_MAX);
+    unsigned database, n;
+    struct lent *l = &lent[below(LENT_MAX)];
     const struct model_key *m = random_key(&database, &n);
     char digits[24];
-    if (lent[place])
-        cache_extent_drop(lent[place]);
-    lent[place] = NULL;
+    lent_drop(l);
     const struct cache_entry *e = cache_store_peek(&store, database, key_of(n));
     assert((e != NULL) == (m->present && !dead(m)));
     if (e && cache_string_length(e))
-        cache_string_at(e, below((uint32_t)cache_string_length(e)), digits, &lent[place]);
-    if (lent[place])
-        cache_extent_hold(lent[place]);
+        l->piece = cache_string_at(e, below((uint32_t)cache_string_length(e)), digits, &l->extent);
+    if (!l->extent)
+        return;
+    cache_extent_hold(l->extent);
+    l->sum = sum_of(l->piece.data, l->piece.length);
 }
 
 static void step_settings(void)
@@ -522,11 +537,8 @@ static void sum_entry(void *item, void *argument)
 static void account(void)
 {
     uint64_t bytes = 0;
-    for (unsigned i = 0; i < LENT_MAX; i++) {
-        if (lent[i])
-            cache_extent_drop(lent[i]);
-        lent[i] = NULL;
-    }
+    for (unsigned i = 0; i < LENT_MAX; i++)
+        lent_drop(&lent[i]);
     while (cache_store_background(&store))
         cache_store_turn(&store, now_ms);
     for (unsigned d = 0; d < CACHE_DATABASES; d++) {

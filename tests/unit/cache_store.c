@@ -410,6 +410,25 @@ static void full_flushed_new_keys_live(void **state)
     assert_int_equal(f->store.evict.entries, 10);
 }
 
+/* Flushed entries leave the policy that they are in, even when others take its place meanwhile. */
+static void flushing_policies_exchanged_entries_leave(void **state)
+{
+    static const char *const names[] = {"allkeys-lru", "allkeys-sieve", "allkeys-lfu", "allkeys-s3fifo"};
+    struct fixture *f = *state;
+    fill(f, 0, 3000, 20);
+    cache_store_flush(&f->store, 0);
+    for (unsigned i = 0; i < 4; i++) {
+        assert_true(cache_store_set_policy(&f->store, cache_evict_find(names[i])));
+        fill(f, 0, 100, 20);
+        cache_store_background(&f->store);
+        cache_store_turn(&f->store, NOW);
+        cache_store_check(&f->store);
+    }
+    settle(f);
+    assert_int_equal(f->store.evict.entries, 100);
+    assert_ptr_equal(f->store.evict.policy, cache_evict_find("allkeys-s3fifo"));
+}
+
 /* More flushes than can wait: the oldest is taken apart by who flushes. */
 static void flushing_flushed_often_bounded(void **state)
 {
@@ -572,6 +591,7 @@ int main(void)
         TEST(large_hash_deleted_freed_over_turns),
         TEST(trash_reserve_frees_it_first),
         TEST(full_flushed_new_keys_live),
+        TEST(flushing_policies_exchanged_entries_leave),
         TEST(flushing_flushed_often_bounded),
         TEST(two_databases_swapped_keys_follow),
         TEST(snapshot_changed_told_once),

@@ -123,6 +123,20 @@ static void large_counted_takes_few_bytes(void **state)
     assert_true(cache_table_bytes(&f->table) < ITEMS * 18 + 65536);
 }
 
+/* Removing never takes memory, not even for a moment, and in the end gives all of it back. */
+static void large_emptied_without_room_gives_all_back(void **state)
+{
+    struct fixture *f = *state;
+    for (uint64_t i = 0; i < ITEMS; i++)
+        assert_true(insert(&f->table, i));
+    for (uint64_t i = 0; i < ITEMS; i++) {
+        f->memory.limit = f->memory.used;
+        assert_ptr_equal(cache_table_remove(&f->table, cache_table_hash(&f->table, &i, 8), &i, 8), &keys[i]);
+    }
+    assert_int_equal(f->memory.used, 0);
+    f->memory.limit = UINT64_MAX;
+}
+
 struct seen {
     uint64_t calls, last;
     bool item[ITEMS];
@@ -194,6 +208,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(full_insert_fails_and_nothing_changes, setup, teardown),
         cmocka_unit_test_setup_teardown(growing_insert_within_its_cost, setup, teardown),
         cmocka_unit_test_setup_teardown(large_counted_takes_few_bytes, setup, teardown),
+        cmocka_unit_test_setup_teardown(large_emptied_without_room_gives_all_back, setup, teardown),
         cmocka_unit_test_setup_teardown(unchanged_scanned_each_item_once, setup, teardown),
         cmocka_unit_test_setup_teardown(any_cursor_scanned_goes_on, setup, teardown),
         cmocka_unit_test_setup_teardown(random_drawn_evenly, setup, teardown),

@@ -90,7 +90,6 @@ void store_entry_substitute(struct cache_store *s, const struct store_place *p, 
                             struct cache_entry *to)
 {
     to->evict = from->evict;
-    to->snapshot = from->snapshot;
     expiry_substitute(s, p, from, to);
     if (from->flags & to->flags & CACHE_ENTRY_MEMCACHED)
         *cache_entry_memcached(to) = *cache_entry_memcached(from);

@@ -55,8 +55,8 @@ struct cache_entry *store_entry_create(struct cache_store *s, const struct store
                                        size_t embedded_bytes);
 void store_entry_free(struct cache_store *s, struct cache_entry *e); /* the allocation alone */
 void store_entry_assign(struct cache_entry *e, const struct store_value *v);
-/* `to`, made with the same key, takes the place of `from` in table, wheel and policy; parts of both are carried over. The
- * value and the allocation of `from` are the caller's. */
+/* `to`, made with the same key, takes the place of `from` in table, wheel and policy; parts of both are carried over. A
+ * snapshot has been told of `from`. The value and the allocation of `from` are the caller's. */
 void store_entry_substitute(struct cache_store *s, const struct store_place *p, struct cache_entry *from,
                             struct cache_entry *to);
 /* Into table, wheel and policy. False: no memory for the table. */

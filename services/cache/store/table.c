@@ -370,7 +370,6 @@ static bool table_shrink(struct cache_table *t)
         bool added = !from->slot[i] || chain_add(t, to, from->slot[i], NULL);
         assert(added);
     }
-    chain_trim(t, to);
     bucket_give_back(t, smaller);
     return true;
 }
@@ -382,17 +381,24 @@ static void table_adapt_up(struct cache_table *t)
             return;
 }
 
+/* Nothing is in it: no memory at all. Segments beyond the first are there only if merging was held up. */
+static void table_empty(struct cache_table *t)
+{
+    while (t->buckets > SEGMENT_BUCKETS)
+        bucket_give_back(t, NULL);
+    assert(!t->overflows);
+    cache_memory_free(t->memory, t->directory, segment_bytes(t->buckets));
+    t->directory = NULL;
+    t->buckets = 0;
+}
+
 static void table_adapt_down(struct cache_table *t)
 {
     for (unsigned i = 0; i < STEPS_PER_CHANGE && t->buckets > 1 && t->count < (uint64_t)t->buckets * LOAD_SHRINK; i++)
         if (!table_shrink(t))
-            return;
-    if (!t->count && t->buckets == 1) { /* empty: no memory at all */
-        chain_trim(t, bucket_at(t, 0));
-        cache_memory_free(t->memory, t->directory, segment_bytes(1));
-        t->directory = NULL;
-        t->buckets = 0;
-    }
+            break;
+    if (!t->count)
+        table_empty(t);
 }
 
 /* Public */
