@@ -112,16 +112,13 @@ static uint64_t item_memory(const struct hash_item *i)
     return cache_memory_cost(item_size(i)) + (i->is_rope ? cache_rope_cost(item_tail(i).rope->length) : 0);
 }
 
-static void rope_discard(struct cache_rope *r)
-{
-    unsigned all = UINT_MAX;
-    cache_rope_free_step(r, &all);
-}
-
+/* A long value goes in pieces, as any other that is deleted. */
 static void item_free(struct cache_store *s, struct hash_item *i)
 {
     if (i->is_rope)
-        rope_discard(item_tail(i).rope);
+        cache_store_discard(s, &(struct cache_taken){.type = CACHE_STRING,
+                                                     .encoding = CACHE_STRING_ROPE,
+                                                     .value.rope = item_tail(i).rope});
     cache_memory_free(&s->memory, i, item_size(i));
 }
 
@@ -444,6 +441,12 @@ static void *compact_copy(struct cache_store *s, const struct cache_compact *c)
     return copy;
 }
 
+static void rope_free(struct cache_rope *r)
+{
+    unsigned all = UINT_MAX;
+    cache_rope_free_step(r, &all);
+}
+
 /* Extents are shared within a shard only: their references are counted by one worker. */
 static struct cache_rope *rope_copy(struct cache_store *s, const struct cache_rope *r)
 {
@@ -455,7 +458,7 @@ static struct cache_rope *rope_copy(struct cache_store *s, const struct cache_ro
         struct mr_span bytes = cache_rope_at(r, at, &extent);
         at += bytes.length;
         if (!cache_rope_append(copy, bytes.data, bytes.length)) {
-            rope_discard(copy);
+            rope_free(copy);
             return NULL;
         }
     }
@@ -476,7 +479,7 @@ static bool copy_value(struct copying *c, struct mr_span field, const struct cac
     if (table_add(c->store, c->copy, field, &value))
         return true;
     if (value.rope)
-        rope_discard(value.rope);
+        rope_free(value.rope);
     return false;
 }
 
