@@ -27,7 +27,7 @@ static void out_number(struct cache_log_out *o, uint64_t value)
 /* Begins `name key`, `more` arguments follow. */
 static void out_command(struct cache_log_out *o, const struct cache_entry *e, struct mr_span name, uint64_t more)
 {
-    log_out_command(o, e->database, 2 + (unsigned)more);
+    log_out_command(o, o->databases[e->database], 2 + (unsigned)more);
     out_word(o, name);
     out_word(o, cache_entry_key(e));
 }

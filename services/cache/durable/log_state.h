@@ -95,8 +95,9 @@ struct cache_log_out {
     struct cache_log_record *record; /* NULL: not open */
     struct cache_log_piece *last;
     uint8_t *at, *end;
-    uint64_t left; /* upper bound of own bytes to come */
-    bool late;     /* kept until the walks have ended */
+    uint64_t left;            /* upper bound of own bytes to come */
+    const uint8_t *databases; /* of entries: by color */
+    bool late;                /* kept until the walks have ended */
 };
 
 /* Where a collection stands between two pieces; all zero: at its begin. Good until the collection changes. */
@@ -108,10 +109,11 @@ struct cache_dump_at {
 /* The walk of a shard; changed by its worker, or by who holds the shard. */
 struct cache_walk {
     bool walking;
-    bool active; /* a large collection is being written over turns: `key` */
-    unsigned database;
+    bool active;                        /* a large collection is being written over turns: `key` */
+    uint8_t databases[CACHE_DATABASES]; /* by color, as they were at the begin */
+    unsigned color;
     uint64_t cursor;
-    unsigned key_database;
+    unsigned key_color;
     uint32_t key_length;
     struct cache_dump_at at;
     uint8_t key[CACHE_KEY_MAX];

@@ -38,8 +38,9 @@ int cache_snapshot_begin(struct cache_log_worker *lw, enum cache_snapshot_use us
         assert(!walk->walking);
         walk->walking = true;
         walk->active = false;
-        walk->database = 0;
+        walk->color = 0;
         walk->cursor = 0;
+        memcpy(walk->databases, stores[i]->color_database, sizeof walk->databases);
         stores[i]->snapshot_epoch = epoch;
         if (use == CACHE_SNAPSHOT_REWRITE)
             log->cut[i] = log->worker[i]->sequence;
@@ -55,7 +56,7 @@ bool cache_snapshot_running(const struct cache_log_worker *lw)
     return atomic_load(&lw->log->snapshot_running);
 }
 
-static struct cache_log_out *out_ready(struct cache_log_worker *lw)
+static struct cache_log_out *out_ready(struct cache_log_worker *lw, const struct cache_walk *walk)
 {
     struct cache_log_out *o = &lw->snapshot_out;
     if (!o->record) {
@@ -63,6 +64,7 @@ static struct cache_log_out *out_ready(struct cache_log_worker *lw)
         log_out_varint(o, 0); /* parts */
         log_out_varint(o, lw->log->snapshot_ms);
     }
+    o->databases = walk->databases;
     return o;
 }
 
@@ -82,10 +84,10 @@ static void out_close(struct cache_log_worker *lw, uint64_t more_than)
 }
 
 /* Returns bytes written; *done: the entry is. */
-static uint64_t piece_write(struct cache_log_worker *lw, struct cache_store *s, struct cache_entry *e,
-                            struct cache_dump_at *at, uint64_t *elements, bool *done)
+static uint64_t piece_write(struct cache_log_worker *lw, const struct cache_walk *walk, struct cache_store *s,
+                            struct cache_entry *e, struct cache_dump_at *at, uint64_t *elements, bool *done)
 {
-    struct cache_log_out *o = out_ready(lw);
+    struct cache_log_out *o = out_ready(lw, walk);
     uint64_t before = out_bytes(o);
     *done = cache_dump_piece(o, s, e, at, elements);
     uint64_t written = out_bytes(o) - before;
@@ -95,28 +97,34 @@ static uint64_t piece_write(struct cache_log_worker *lw, struct cache_store *s, 
     return written;
 }
 
-static void whole_write(struct cache_log_worker *lw, struct cache_store *s, struct cache_entry *e,
-                        struct cache_dump_at *at)
+static void whole_write(struct cache_log_worker *lw, const struct cache_walk *walk, struct cache_store *s,
+                        struct cache_entry *e, struct cache_dump_at *at)
 {
     uint64_t elements = 0;
     for (bool done = false; !done;)
-        piece_write(lw, s, e, at, &elements, &done);
+        piece_write(lw, walk, s, e, at, &elements, &done);
 }
 
-/* In place of pieces that another worker may have on their way. */
-static void late_write(struct cache_log_worker *lw, struct cache_store *s, struct cache_entry *e)
+static void key_delete(struct cache_log_out *o, unsigned database, struct mr_span key)
+{
+    log_out_command(o, database, 2);
+    log_out_argument(o, "DEL", 3);
+    log_out_argument(o, key.data, key.length);
+}
+
+/* In place of pieces that the shard's own worker may have on their way. */
+static void late_write(struct cache_log_worker *lw, const struct cache_walk *walk, struct cache_store *s,
+                       struct cache_entry *e)
 {
     struct cache_log_out o;
     struct cache_dump_at at = {0};
-    struct mr_span key = cache_entry_key(e);
     uint64_t elements = 0;
     log_out_begin(&o, lw, LOG_SNAPSHOT_RECORD, LOG_OUT_BYTES, 0);
     o.late = true;
+    o.databases = walk->databases;
     log_out_varint(&o, 0);
     log_out_varint(&o, lw->log->snapshot_ms);
-    log_out_command(&o, e->database, 2);
-    log_out_argument(&o, "DEL", 3);
-    log_out_argument(&o, key.data, key.length);
+    key_delete(&o, walk->databases[e->database], cache_entry_key(e));
     while (!cache_dump_piece(&o, s, e, &at, &elements))
         continue;
     log_out_end(&o);
@@ -133,18 +141,18 @@ static void walk_end(struct cache_log_worker *lw, struct cache_store *s)
     log_control(lw, LOG_SNAPSHOT_WALKED);
 }
 
-static void walk_activate(struct cache_walk *walk, unsigned database, struct mr_span key)
+static void walk_activate(struct cache_walk *walk, unsigned color, struct mr_span key)
 {
     walk->active = true;
-    walk->key_database = database;
+    walk->key_color = color;
     walk->key_length = (uint32_t)key.length;
     memcpy(walk->key, key.data, key.length);
     walk->at = (struct cache_dump_at){0};
 }
 
-static bool walk_is_active(const struct cache_walk *walk, unsigned database, struct mr_span key)
+static bool walk_is_active(const struct cache_walk *walk, unsigned color, struct mr_span key)
 {
-    return walk->active && walk->key_database == database && walk->key_length == key.length &&
+    return walk->active && walk->key_color == color && walk->key_length == key.length &&
            memcmp(walk->key, key.data, key.length) == 0;
 }
 
@@ -189,19 +197,23 @@ static void entry_visit(void *item, void *argument)
         return; /* the bucket is looked at again */
     }
     while (!done)
-        t->bytes -= (int64_t)piece_write(t->lw, t->store, e, &at, &elements, &done);
+        t->bytes -= (int64_t)piece_write(t->lw, walk, t->store, e, &at, &elements, &done);
     t->units -= 1 + (int64_t)(elements / UNIT_ELEMENTS);
 }
 
+/* The key may have gone by flushing its database, and be another by now: the entry itself then comes by before_change, and its
+ * pieces so far are taken back. */
 static void active_step(struct turn *t)
 {
     struct cache_walk *walk = &t->lw->walk;
+    struct mr_span key = {walk->key, walk->key_length};
     uint64_t elements = 0;
     bool done = true;
-    struct cache_entry *e =
-        cache_store_peek(t->store, walk->key_database, (struct mr_span){walk->key, walk->key_length});
+    struct cache_entry *e = cache_store_peek(t->store, t->store->color_database[walk->key_color], key);
     if (e && e->snapshot != t->store->snapshot_epoch)
-        t->bytes -= (int64_t)piece_write(t->lw, t->store, e, &walk->at, &elements, &done);
+        t->bytes -= (int64_t)piece_write(t->lw, walk, t->store, e, &walk->at, &elements, &done);
+    else if (walk->at.begun)
+        key_delete(out_ready(t->lw, walk), walk->databases[walk->key_color], key);
     t->units -= 1 + (int64_t)(elements / UNIT_ELEMENTS);
     if (done) {
         walk->active = false;
@@ -209,18 +221,18 @@ static void active_step(struct turn *t)
     }
 }
 
-/* False: every database is walked. */
+/* False: every database is walked. By color, since SWAPDB moves tables. */
 static bool bucket_step(struct turn *t)
 {
     struct cache_walk *walk = &t->lw->walk;
-    if (walk->database == CACHE_DATABASES)
+    if (walk->color == CACHE_DATABASES)
         return false;
-    struct cache_table *table = &t->store->database[walk->database];
+    struct cache_table *table = &t->store->database[t->store->color_database[walk->color]];
     uint64_t next = table->count ? cache_table_scan(table, walk->cursor, entry_visit, t) : 0;
     if (walk->active)
         return true;
     walk->cursor = next;
-    walk->database += next == 0;
+    walk->color += next == 0;
     return true;
 }
 
@@ -240,6 +252,8 @@ bool cache_snapshot_step(struct cache_log_worker *lw, struct cache_store *s)
             active_step(&t);
         else
             more = bucket_step(&t);
+        if (!more && cache_store_flushing(s))
+            return true; /* what was flushed is written as it is taken apart */
         if (!more) {
             walk_end(lw, s);
             return false;
@@ -259,15 +273,12 @@ void cache_snapshot_before_change(struct cache_log_worker *lw, unsigned shard, s
         e->snapshot = s->snapshot_epoch;
         return;
     }
-    if (!walk_is_active(walk, e->database, cache_entry_key(e))) {
-        whole_write(lw, s, e, &at);
-        return;
-    }
-    walk->active = false;
-    if (lw->index == shard || !walk->at.begun)
-        whole_write(lw, s, e, &walk->at);
+    bool active = walk_is_active(walk, e->database, cache_entry_key(e));
+    walk->active &= !active;
+    if (lw->index != shard && is_spread(e))
+        late_write(lw, walk, s, e);
     else
-        late_write(lw, s, e);
+        whole_write(lw, walk, s, e, active ? &walk->at : &at);
 }
 
 bool cache_snapshot_busy(struct cache_log_worker *lw, unsigned shard, struct cache_store *s, unsigned database,
@@ -282,22 +293,8 @@ bool cache_snapshot_busy(struct cache_log_worker *lw, unsigned shard, struct cac
     if (cache_dump_elements(e) <= CACHE_SNAPSHOT_WHOLE_ELEMENTS && collection_bytes(e) <= CACHE_SNAPSHOT_WHOLE_BYTES)
         return false;
     if (!walk->active)
-        walk_activate(walk, database, key);
+        walk_activate(walk, e->database, key);
     return true;
-}
-
-void cache_snapshot_cancel(struct cache_log_worker *lw, struct cache_store *const *stores)
-{
-    struct cache_log *log = lw->log;
-    for (unsigned i = 0; i < log->workers; i++) {
-        struct cache_walk *walk = &log->worker[i]->walk;
-        if (!walk->walking)
-            continue;
-        atomic_store(&log->snapshot_cancelled, true);
-        walk->walking = walk->active = false;
-        stores[i]->snapshot_epoch = 0;
-        log_control(lw, LOG_SNAPSHOT_WALKED);
-    }
 }
 
 /* Worker 0 asks when every shard is walked: what is still here goes, and then the word that there is no more. */

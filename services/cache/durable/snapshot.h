@@ -31,8 +31,4 @@ void cache_snapshot_before_change(struct cache_log_worker *lw, unsigned shard, s
  * yet; the command waits (CACHE_AGAIN), and that key is the walk's next. */
 bool cache_snapshot_busy(struct cache_log_worker *lw, unsigned shard, struct cache_store *s, unsigned database,
                          struct mr_span key);
-/* FLUSHALL, FLUSHDB and SWAPDB, with all shards held, before they do it: the snapshot that runs ends without effect (a rewrite is due
- * again soon after). */
-void cache_snapshot_cancel(struct cache_log_worker *lw, struct cache_store *const *stores);
-
 #endif
