@@ -27,6 +27,7 @@ struct lend {
 
 struct job {
     struct job *next;
+    struct mr_worker *to; /* of a held message */
     mr_message_fn done;
     void *argument;
 };
@@ -50,6 +51,10 @@ struct mr_worker {
     struct mr_deferred *deferred;
     struct mr_timer *timers; /* unsorted, chained through node.next */
     struct job *jobs, **jobs_end;
+    struct job *held, **held_end; /* messages posted while on hold */
+    struct mr_worker *const *group;
+    unsigned index, count;
+    bool post_hold;
     struct mr_stream *streams;
     struct mr_listener listener;
     struct mr_port port;
@@ -104,6 +109,8 @@ struct mr_worker *fake_worker_create(void)
     struct mr_worker *w = calloc(1, sizeof *w);
     w->now = 1000 * MR_SECOND;
     w->jobs_end = &w->jobs;
+    w->held_end = &w->held;
+    w->count = 1;
     w->random = 42;
     return w;
 }
@@ -129,7 +136,7 @@ void fake_worker_free(struct mr_worker *w)
         w->streams = s->next;
         stream_free(s);
     }
-    demand(!w->jobs, "work is left with offload threads");
+    demand(!w->jobs && !w->held, "work is left with offload threads");
     demand(!w->timers, "a timer is left armed");
     demand(!w->listener.open && !w->port.open, "a listener or port is left open");
     free(w);
@@ -147,12 +154,12 @@ uint64_t mr_random(struct mr_worker *w)
 
 unsigned mr_worker_index(const struct mr_worker *w)
 {
-    return 0;
+    return w->index;
 }
 
 unsigned mr_worker_count(const struct mr_worker *w)
 {
-    return 1;
+    return w->count;
 }
 
 size_t mr_worker_status(const struct mr_worker *w, char *text, size_t bytes)
@@ -248,7 +255,7 @@ int mr_offload(struct mr_worker *w, void (*work)(void *argument), mr_message_fn 
     if (w->refuse)
         return MR_ERROR_NO_MEMORY;
     struct job *job = malloc(sizeof *job);
-    *job = (struct job){NULL, done, argument};
+    *job = (struct job){NULL, w, done, argument};
     *w->jobs_end = job;
     w->jobs_end = &job->next;
     work(argument);
@@ -257,11 +264,37 @@ int mr_offload(struct mr_worker *w, void (*work)(void *argument), mr_message_fn 
 
 int mr_post(struct mr_worker *from, unsigned target, mr_message_fn fn, void *argument)
 {
+    struct mr_worker *to = from->group ? from->group[target] : from;
+    demand(target < mr_worker_count(from), "a message to no worker");
     struct job *job = malloc(sizeof *job);
-    *job = (struct job){NULL, fn, argument};
-    *from->jobs_end = job;
-    from->jobs_end = &job->next;
+    *job = (struct job){NULL, to, fn, argument};
+    struct job ***end = from->post_hold ? &from->held_end : &to->jobs_end;
+    **end = job;
+    *end = &job->next;
     return MR_OK;
+}
+
+void fake_group(struct mr_worker *const *workers, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        workers[i]->group = workers;
+        workers[i]->index = i;
+        workers[i]->count = n;
+    }
+}
+
+void fake_post_hold(struct mr_worker *w, bool hold)
+{
+    w->post_hold = hold;
+    while (!hold && w->held) {
+        struct job *job = w->held;
+        w->held = job->next;
+        job->next = NULL;
+        *job->to->jobs_end = job;
+        job->to->jobs_end = &job->next;
+    }
+    if (!w->held)
+        w->held_end = &w->held;
 }
 
 static void jobs_run(struct mr_worker *w)

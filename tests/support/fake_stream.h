@@ -10,6 +10,10 @@
 struct mr_worker *fake_worker_create(void);
 void fake_worker_free(struct mr_worker *w); /* checks that every stream got its on_close and every lend its release */
 
+/* Workers that mr_post to each other: index 0 .. n - 1. Messages of a worker on hold wait, in order, until it is let go. */
+void fake_group(struct mr_worker *const *workers, unsigned n);
+void fake_post_hold(struct mr_worker *w, bool hold);
+
 void fake_turn(struct mr_worker *w);                   /* completions of offload, due timers, acknowledgements */
 void fake_pass(struct mr_worker *w, mr_time duration); /* time goes by, in turns of at most 100 ms */
 void fake_offload_refuse(struct mr_worker *w, bool refuse);
