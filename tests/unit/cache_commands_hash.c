@@ -1,43 +1,8 @@
 /* Commands of hashes: replies in both protocols, errors, encodings, what a shortage of memory leaves. */
-#include "tests/support/cmocka.h"
+#include "tests/support/cache_exchange.h"
 
 #include <stdio.h>
-
-#include "tests/support/cache_shell.h"
-
-#define MEMORY (64u << 20)
-
-static struct cache_shell *shell;
-
-static int start(void **state)
-{
-    (void)state;
-    shell = cache_shell_start(MEMORY, "noeviction", 1);
-    return shell ? 0 : -1;
-}
-
-static int stop(void **state)
-{
-    (void)state;
-    cache_store_check(&shell->cache.store);
-    cache_shell_stop(shell);
-    return 0;
-}
-
-struct exchange {
-    const char *command, *reply;
-};
-
-static void converse(const struct exchange *e)
-{
-    for (; e->command; e++) {
-        const char *reply = cache_shell_run(shell, e->command);
-        if (strcmp(reply, e->reply))
-            fail_msg("%s: %s instead of %s", e->command, reply, e->reply);
-    }
-}
-
-#define WRONG_TYPE "-WRONGTYPE Operation against a key holding the wrong kind of value"
+#include <stdlib.h>
 
 static void replies_are_those_of_redis(void **state)
 {
@@ -45,7 +10,6 @@ static void replies_are_those_of_redis(void **state)
     converse((const struct exchange[]){
         {"HSET h a 1 b 2", ":2"},
         {"HSET h a 3 c 4", ":1"},
-        {"HSET h a", "wrong arity"},
         {"HSET h a 1 b", "-ERR wrong number of arguments for 'hset' command"},
         {"HMSET h a 1 b", "-ERR wrong number of arguments for 'hmset' command"},
         {"HMSET h d \"\"", "+OK"},
@@ -73,13 +37,13 @@ static void replies_are_those_of_redis(void **state)
         {"HLEN h", ":0"},
         {NULL, NULL},
     });
-    assert_int_equal(shell->cache.store.database[0].count, 0);
+    assert_string_equal(run("EXISTS h"), ":0");
 }
 
 static void resp3_has_maps_and_nested_pairs(void **state)
 {
     (void)state;
-    shell->protocol = 3;
+    session->protocol = 3;
     converse((const struct exchange[]){
         {"HSET h a 1", ":1"},
         {"HGETALL h", "%1 $1 a $1 1"},
@@ -119,10 +83,35 @@ static void numbers_are_added_within_their_bounds(void **state)
     });
 }
 
+static void hashes_are_copied_and_renamed_whole(void **state)
+{
+    (void)state;
+    char line[200];
+    for (unsigned fields = 3; fields < 1000; fields += 300) {
+        for (unsigned i = 0; i < fields; i++) {
+            snprintf(line, sizeof line, "HSET h f%u v%u", i, i);
+            run(line);
+        }
+        for (unsigned to = 0; to < 8; to++) { /* some are in other shards */
+            snprintf(line, sizeof line, "COPY h to%u", to);
+            assert_string_equal(run(line), ":1");
+            snprintf(line, sizeof line, "RENAME to%u again%u", to, to);
+            assert_string_equal(run(line), "+OK");
+            snprintf(line, sizeof line, "HLEN again%u", to);
+            assert_int_equal(strtoul(run(line) + 1, NULL, 10), fields);
+            snprintf(line, sizeof line, "HGET again%u f%u", to, fields - 1);
+            snprintf(line + 100, sizeof line - 100, "v%u", fields - 1);
+            assert_string_equal(strchr(run(line), ' ') + 1, line + 100);
+            snprintf(line, sizeof line, "DEL again%u", to);
+            assert_string_equal(run(line), ":1");
+        }
+    }
+}
+
 static void other_types_are_refused(void **state)
 {
     (void)state;
-    cache_shell_run(shell, "SADD s a");
+    run("SADD s a");
     static const char *const commands[] = {
         "HSET s f v",     "HMSET s f v",
         "HSETNX s f v",   "HGET s f",
@@ -135,7 +124,7 @@ static void other_types_are_refused(void **state)
         "HRANDFIELD s 2", NULL,
     };
     for (unsigned i = 0; commands[i]; i++)
-        assert_string_equal(cache_shell_run(shell, commands[i]), WRONG_TYPE);
+        assert_string_equal(run(commands[i]), WRONG_TYPE);
 }
 
 static void random_fields_check_their_arguments(void **state)
@@ -172,10 +161,9 @@ static void scans_check_their_arguments(void **state)
     });
 }
 
-static const char *encoding(void)
+static void assert_encoding(const char *name)
 {
-    struct cache_entry *e = cache_store_peek(&shell->cache.store, 0, CACHE_SPAN("h"));
-    return cache_collection_types[CACHE_HASH]->encoding_name(e);
+    assert_string_equal(strchr(run("OBJECT ENCODING h"), ' ') + 1, name);
 }
 
 static void number_of_fields_and_length_of_values_leave_the_listpack(void **state)
@@ -184,19 +172,19 @@ static void number_of_fields_and_length_of_values_leave_the_listpack(void **stat
     char line[200];
     for (unsigned i = 0; i < 129; i++) {
         if (i)
-            assert_string_equal(encoding(), "listpack");
+            assert_encoding("listpack");
         snprintf(line, sizeof line, "HSET h field%u value%u", i, i);
-        cache_shell_run(shell, line);
+        run(line);
     }
-    assert_string_equal(encoding(), "hashtable");
-    assert_string_equal(cache_shell_run(shell, "HGET h field77"), "$7 value77");
+    assert_encoding("hashtable");
+    assert_string_equal(run("HGET h field77"), "$7 value77");
     converse((const struct exchange[]){{"DEL h", ":1"}, {NULL, NULL}});
     snprintf(line, sizeof line, "HSET h f %064d", 0);
-    cache_shell_run(shell, line);
-    assert_string_equal(encoding(), "listpack");
+    run(line);
+    assert_encoding("listpack");
     snprintf(line, sizeof line, "HSET h f %065d", 0);
-    cache_shell_run(shell, line);
-    assert_string_equal(encoding(), "hashtable");
+    run(line);
+    assert_encoding("hashtable");
 }
 
 static void scan_of_a_table_meets_every_field_once(void **state)
@@ -207,13 +195,13 @@ static void scan_of_a_table_meets_every_field_once(void **state)
     memset(seen, 0, sizeof seen);
     for (unsigned i = 0; i < 3000; i++) {
         snprintf(line, sizeof line, "HSET h %u %u", i, i + 1);
-        cache_shell_run(shell, line);
+        run(line);
     }
     uint64_t cursor = 0;
     unsigned steps = 0;
     do {
         snprintf(line, sizeof line, "HSCAN h %llu COUNT 100", (unsigned long long)cursor);
-        const char *reply = cache_shell_run(shell, line);
+        const char *reply = run(line);
         char *save = NULL, *word = strtok_r(strdup(reply), " ", &save), *begin = word; /* *2 */
         strtok_r(NULL, " ", &save);                                                    /* $n */
         cursor = strtoull(strtok_r(NULL, " ", &save), NULL, 10);
@@ -237,53 +225,49 @@ static void scan_of_a_table_meets_every_field_once(void **state)
 static void refused_command_leaves_no_key(void **state)
 {
     (void)state;
-    cache_store_set_limit(&shell->cache.store, 40 << 10);
-    static char line[CACHE_SHELL_WORDS * 8] = "HSET h";
+    cache_store_set_limit(only_store(), 40 << 10);
+    char line[16384] = "HSET h";
     for (unsigned i = 0, n = 6; i < 1000; i++)
         n += (unsigned)snprintf(line + n, sizeof line - n, " f%u v", i);
-    assert_string_equal(cache_shell_run(shell, line), "-OOM command not allowed when used memory > 'maxmemory'.");
-    assert_string_equal(cache_shell_run(shell, "HLEN h"), ":0");
-    assert_null(cache_store_peek(&shell->cache.store, 0, CACHE_SPAN("h")));
+    assert_string_equal(run(line), OUT_OF_MEMORY);
+    assert_string_equal(run("HLEN h"), ":0");
+    assert_int_equal(only_store()->database[0].count, 0);
 }
 
 static void long_values_are_ropes_and_go_with_the_hash(void **state)
 {
     (void)state;
     static uint8_t bytes[200000];
-    struct cache_memory *m = &shell->cache.store.memory;
+    struct cache_memory *m = &only_store()->memory;
     uint64_t before = m->used;
-    for (unsigned i = 0; i < 2; i++) {
-        shell->argv[0] = (struct cache_argument){.data = (const uint8_t *)"HSET", .length = 4};
-        shell->argv[1] = (struct cache_argument){.data = (const uint8_t *)"h", .length = 1};
-        shell->argv[2] = (struct cache_argument){.data = (const uint8_t *)"f", .length = 1};
-        shell->argv[3] = (struct cache_argument){NULL, sizeof bytes, cache_rope_create(m)};
-        assert_true(cache_rope_append(shell->argv[3].rope, bytes, sizeof bytes));
-        assert_string_equal(cache_shell_run_arguments(shell, 4), i ? ":0" : ":1");
-        assert_null(shell->argv[3].rope);
-    }
-    assert_string_equal(cache_shell_run(shell, "HSTRLEN h f"), ":200000");
-    assert_string_equal(cache_shell_run(shell, "HINCRBY h f 1"), "-ERR hash value is not an integer");
-    assert_memory_equal(cache_shell_run(shell, "HGET h f"), "$200000 ", 8);
-    assert_string_equal(encoding(), "hashtable");
-    cache_shell_run(shell, "HDEL h f");
-    while (cache_shell_turn(shell))
-        ;
-    assert_int_equal(m->used - cache_table_bytes(&shell->cache.store.database[0]), before);
+    size_t n;
+    for (unsigned i = 0; i < 2; i++)
+        assert_memory_equal(cache_session_run_bytes(session, "HSET h f %s", bytes, sizeof bytes, &n), i ? ":0" : ":1",
+                            2);
+    assert_string_equal(run("HSTRLEN h f"), ":200000");
+    assert_string_equal(run("HINCRBY h f 1"), "-ERR hash value is not an integer");
+    assert_memory_equal(run("HGET h f"), "$200000 ", 8);
+    assert_encoding("hashtable");
+    run("HDEL h f");
+    cache_session_settle(session);
+    assert_int_equal(m->used - cache_table_bytes(&only_store()->database[0]), before);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(replies_are_those_of_redis, start, stop),
-        cmocka_unit_test_setup_teardown(resp3_has_maps_and_nested_pairs, start, stop),
-        cmocka_unit_test_setup_teardown(numbers_are_added_within_their_bounds, start, stop),
-        cmocka_unit_test_setup_teardown(other_types_are_refused, start, stop),
-        cmocka_unit_test_setup_teardown(random_fields_check_their_arguments, start, stop),
-        cmocka_unit_test_setup_teardown(scans_check_their_arguments, start, stop),
-        cmocka_unit_test_setup_teardown(number_of_fields_and_length_of_values_leave_the_listpack, start, stop),
-        cmocka_unit_test_setup_teardown(scan_of_a_table_meets_every_field_once, start, stop),
-        cmocka_unit_test_setup_teardown(refused_command_leaves_no_key, start, stop),
-        cmocka_unit_test_setup_teardown(long_values_are_ropes_and_go_with_the_hash, start, stop),
+        cmocka_unit_test_setup_teardown(replies_are_those_of_redis, session_start, session_stop),
+        cmocka_unit_test_setup_teardown(resp3_has_maps_and_nested_pairs, session_start, session_stop),
+        cmocka_unit_test_setup_teardown(numbers_are_added_within_their_bounds, session_start, session_stop),
+        cmocka_unit_test_setup_teardown(hashes_are_copied_and_renamed_whole, session_start, session_stop),
+        cmocka_unit_test_setup_teardown(other_types_are_refused, session_start, session_stop),
+        cmocka_unit_test_setup_teardown(random_fields_check_their_arguments, session_start, session_stop),
+        cmocka_unit_test_setup_teardown(scans_check_their_arguments, session_start, session_stop),
+        cmocka_unit_test_setup_teardown(number_of_fields_and_length_of_values_leave_the_listpack, session_start,
+                                        session_stop),
+        cmocka_unit_test_setup_teardown(scan_of_a_table_meets_every_field_once, session_start, session_stop),
+        cmocka_unit_test_setup_teardown(refused_command_leaves_no_key, session_start, session_stop),
+        cmocka_unit_test_setup_teardown(long_values_are_ropes_and_go_with_the_hash, session_start, session_stop),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return exchange_tests_run(tests);
 }

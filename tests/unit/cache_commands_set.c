@@ -1,41 +1,8 @@
 /* Commands of sets: replies in both protocols, errors, encodings, the algebra, chance. */
-#include "tests/support/cmocka.h"
+#include "tests/support/cache_exchange.h"
 
 #include <stdio.h>
-
-#include "tests/support/cache_shell.h"
-
-static struct cache_shell *shell;
-
-static int start(void **state)
-{
-    (void)state;
-    shell = cache_shell_start(64u << 20, "noeviction", 1);
-    return shell ? 0 : -1;
-}
-
-static int stop(void **state)
-{
-    (void)state;
-    cache_store_check(&shell->cache.store);
-    cache_shell_stop(shell);
-    return 0;
-}
-
-struct exchange {
-    const char *command, *reply;
-};
-
-static void converse(const struct exchange *e)
-{
-    for (; e->command; e++) {
-        const char *reply = cache_shell_run(shell, e->command);
-        if (strcmp(reply, e->reply))
-            fail_msg("%s: %s instead of %s", e->command, reply, e->reply);
-    }
-}
-
-#define WRONG_TYPE "-WRONGTYPE Operation against a key holding the wrong kind of value"
+#include <stdlib.h>
 
 /* Integers stay in order: so replies of intsets are known. */
 static void replies_are_those_of_redis(void **state)
@@ -68,13 +35,13 @@ static void replies_are_those_of_redis(void **state)
         {"SSCAN none 0", "*2 $1 0 *0"},
         {NULL, NULL},
     });
-    assert_int_equal(shell->cache.store.database[0].count, 1);
+    assert_string_equal(run("EXISTS s t none"), ":1");
 }
 
 static void resp3_has_sets(void **state)
 {
     (void)state;
-    shell->protocol = 3;
+    session->protocol = 3;
     converse((const struct exchange[]){
         {"SADD s 1 2", ":2"},
         {"SMEMBERS s", "~2 $1 1 $1 2"},
@@ -145,11 +112,33 @@ static void result_takes_the_place_of_any_type(void **state)
     });
 }
 
+static void members_move_and_results_are_stored_between_any_two_keys(void **state)
+{
+    (void)state;
+    char line[100];
+    for (unsigned i = 0; i < 20; i++) {
+        snprintf(line, sizeof line, "SADD from%u m n %u", i, i);
+        assert_string_equal(run(line), ":3");
+        snprintf(line, sizeof line, "SMOVE from%u to%u m", i, i * 7);
+        assert_string_equal(run(line), ":1");
+        snprintf(line, sizeof line, "SUNIONSTORE sum%u from%u to%u", i * 13, i, i * 7);
+        assert_string_equal(run(line), ":3");
+        snprintf(line, sizeof line, "COPY sum%u copy%u", i * 13, i);
+        assert_string_equal(run(line), ":1");
+        snprintf(line, sizeof line, "SINTERCARD 2 sum%u copy%u", i * 13, i);
+        assert_string_equal(run(line), ":3");
+        snprintf(line, sizeof line, "SDIFFSTORE from%u copy%u sum%u", i, i, i * 13);
+        assert_string_equal(run(line), ":0");
+        snprintf(line, sizeof line, "EXISTS from%u to%u sum%u copy%u", i, i * 7, i * 13, i);
+        assert_string_equal(run(line), ":3");
+    }
+}
+
 static void other_types_are_refused(void **state)
 {
     (void)state;
-    cache_shell_run(shell, "HSET h f v");
-    cache_shell_run(shell, "SADD s a");
+    run("HSET h f v");
+    run("SADD s a");
     static const char *const commands[] = {
         "SADD h a",
         "SREM h a",
@@ -175,8 +164,8 @@ static void other_types_are_refused(void **state)
         NULL,
     };
     for (unsigned i = 0; commands[i]; i++)
-        assert_string_equal(cache_shell_run(shell, commands[i]), WRONG_TYPE);
-    assert_string_equal(cache_shell_run(shell, "SMOVE none h a"), ":0");
+        assert_string_equal(run(commands[i]), WRONG_TYPE);
+    assert_string_equal(run("SMOVE none h a"), ":0");
 }
 
 static void chance_checks_its_arguments(void **state)
@@ -202,29 +191,29 @@ static void chance_checks_its_arguments(void **state)
     });
 }
 
-static const char *encoding(const char *key)
+static void assert_encoding(const char *key, const char *name)
 {
-    struct cache_entry *e =
-        cache_store_peek(&shell->cache.store, 0, (struct mr_span){(const uint8_t *)key, strlen(key)});
-    return cache_collection_types[CACHE_SET]->encoding_name(e);
+    char line[64];
+    snprintf(line, sizeof line, "OBJECT ENCODING %s", key);
+    assert_string_equal(strchr(run(line), ' ') + 1, name);
 }
 
 static void texts_and_numbers_of_members_leave_the_intset(void **state)
 {
     (void)state;
     char line[64];
-    cache_shell_run(shell, "SADD t 1 2 -9223372036854775808");
-    assert_string_equal(encoding("t"), "intset");
-    cache_shell_run(shell, "SADD t a");
-    assert_string_equal(encoding("t"), "hashtable");
-    assert_string_equal(cache_shell_run(shell, "SISMEMBER t -9223372036854775808"), ":1");
+    run("SADD t 1 2 -9223372036854775808");
+    assert_encoding("t", "intset");
+    run("SADD t a");
+    assert_encoding("t", "hashtable");
+    assert_string_equal(run("SISMEMBER t -9223372036854775808"), ":1");
     for (unsigned i = 0; i < 513; i++) {
         if (i)
-            assert_string_equal(encoding("s"), "intset");
+            assert_encoding("s", "intset");
         snprintf(line, sizeof line, "SADD s %u", i * 1000);
-        cache_shell_run(shell, line);
+        run(line);
     }
-    assert_string_equal(encoding("s"), "hashtable");
+    assert_encoding("s", "hashtable");
 }
 
 static void fill(const char *key, unsigned n, const char *prefix)
@@ -232,7 +221,7 @@ static void fill(const char *key, unsigned n, const char *prefix)
     char line[64];
     for (unsigned i = 0; i < n; i++) {
         snprintf(line, sizeof line, "SADD %s %s%u", key, prefix, i);
-        cache_shell_run(shell, line);
+        run(line);
     }
 }
 
@@ -260,15 +249,15 @@ static void popped_members_are_gone_and_differ(void **state)
         for (unsigned n = 1; left; n = n * 3) {
             char line[64];
             snprintf(line, sizeof line, "SPOP s %u", n);
-            unsigned popped = mark(cache_shell_run(shell, line), prefixes[p], seen);
+            unsigned popped = mark(run(line), prefixes[p], seen);
             assert_int_equal(popped, n < left ? n : left);
             left -= popped;
             snprintf(line, sizeof line, ":%u", left);
-            assert_string_equal(cache_shell_run(shell, "SCARD s"), line);
+            assert_string_equal(run("SCARD s"), line);
         }
         for (unsigned i = 0; i < members; i++)
             assert_int_equal(seen[i], 1);
-        assert_null(cache_store_peek(&shell->cache.store, 0, CACHE_SPAN("s")));
+        assert_string_equal(run("EXISTS s"), ":0");
     }
 }
 
@@ -282,7 +271,7 @@ static void random_members_differ_when_the_count_is_positive(void **state)
         char line[64];
         memset(seen, 0, sizeof seen);
         snprintf(line, sizeof line, "SRANDMEMBER s %u", counts[c]);
-        assert_int_equal(mark(cache_shell_run(shell, line), "m", seen), counts[c] < 2000 ? counts[c] : 2000);
+        assert_int_equal(mark(run(line), "m", seen), counts[c] < 2000 ? counts[c] : 2000);
         for (unsigned i = 0; i < 2000; i++)
             assert_true(seen[i] <= 1);
     }
@@ -295,46 +284,47 @@ static void more_operands_than_are_kept_are_looked_up(void **state)
     for (unsigned i = 0, n = 6; i < 100; i++) {
         char add[64];
         snprintf(add, sizeof add, "SADD k%u 7 %u", i, 100 + i);
-        cache_shell_run(shell, add);
+        run(add);
         n += (unsigned)snprintf(line + n, sizeof line - n, " k%u", i);
     }
-    assert_string_equal(cache_shell_run(shell, line), "*1 $1 7");
+    assert_string_equal(run(line), "*1 $1 7");
     memcpy(line, "SUNION", 6);
-    assert_memory_equal(cache_shell_run(shell, line), "*101 ", 5);
+    assert_memory_equal(run(line), "*101 ", 5);
     memcpy(line, "SDIFF ", 6);
     line[5] = ' ';
     char diff[2048];
     snprintf(diff, sizeof diff, "SDIFF%s", line + 6);
-    assert_string_equal(cache_shell_run(shell, diff), "*1 $3 100");
+    assert_string_equal(run(diff), "*1 $3 100");
 }
 
 static void stored_result_that_has_no_room_changes_nothing(void **state)
 {
     (void)state;
     fill("s", 2000, "member");
-    cache_shell_run(shell, "SADD d old");
-    struct cache_store *store = &shell->cache.store;
+    run("SADD d old");
+    struct cache_store *store = only_store();
     cache_store_set_limit(store, store->memory.used + 60000);
-    static const char refused[] = "-OOM command not allowed when used memory > 'maxmemory'.";
-    assert_string_equal(cache_shell_run(shell, "SUNIONSTORE d s"), refused);
-    assert_string_equal(cache_shell_run(shell, "SMEMBERS d"), "*1 $3 old");
+    assert_string_equal(run("SUNIONSTORE d s"), OUT_OF_MEMORY);
+    assert_string_equal(run("SMEMBERS d"), "*1 $3 old");
     assert_true(store->memory.used <= store->memory.limit);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(replies_are_those_of_redis, start, stop),
-        cmocka_unit_test_setup_teardown(resp3_has_sets, start, stop),
-        cmocka_unit_test_setup_teardown(algebra_of_integers, start, stop),
-        cmocka_unit_test_setup_teardown(result_takes_the_place_of_any_type, start, stop),
-        cmocka_unit_test_setup_teardown(other_types_are_refused, start, stop),
-        cmocka_unit_test_setup_teardown(chance_checks_its_arguments, start, stop),
-        cmocka_unit_test_setup_teardown(texts_and_numbers_of_members_leave_the_intset, start, stop),
-        cmocka_unit_test_setup_teardown(popped_members_are_gone_and_differ, start, stop),
-        cmocka_unit_test_setup_teardown(random_members_differ_when_the_count_is_positive, start, stop),
-        cmocka_unit_test_setup_teardown(more_operands_than_are_kept_are_looked_up, start, stop),
-        cmocka_unit_test_setup_teardown(stored_result_that_has_no_room_changes_nothing, start, stop),
+        cmocka_unit_test_setup_teardown(replies_are_those_of_redis, session_start, session_stop),
+        cmocka_unit_test_setup_teardown(resp3_has_sets, session_start, session_stop),
+        cmocka_unit_test_setup_teardown(algebra_of_integers, session_start, session_stop),
+        cmocka_unit_test_setup_teardown(result_takes_the_place_of_any_type, session_start, session_stop),
+        cmocka_unit_test_setup_teardown(members_move_and_results_are_stored_between_any_two_keys, session_start,
+                                        session_stop),
+        cmocka_unit_test_setup_teardown(other_types_are_refused, session_start, session_stop),
+        cmocka_unit_test_setup_teardown(chance_checks_its_arguments, session_start, session_stop),
+        cmocka_unit_test_setup_teardown(texts_and_numbers_of_members_leave_the_intset, session_start, session_stop),
+        cmocka_unit_test_setup_teardown(popped_members_are_gone_and_differ, session_start, session_stop),
+        cmocka_unit_test_setup_teardown(random_members_differ_when_the_count_is_positive, session_start, session_stop),
+        cmocka_unit_test_setup_teardown(more_operands_than_are_kept_are_looked_up, session_start, session_stop),
+        cmocka_unit_test_setup_teardown(stored_result_that_has_no_room_changes_nothing, session_start, session_stop),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return exchange_tests_run(tests);
 }
