@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "cache/cache.h"
 #include "cache/command/scan_options.h"
 #include "cache/command/string.h"
 #include "cache/type/sample.h"
@@ -304,6 +305,18 @@ static void pop_all(struct cache_call *call, struct cache_entry *e)
     set_changed(call, n);
 }
 
+#define LOGGED_BYTES 64 /* that a member takes beside its bytes where commands are kept for the log */
+
+/* Whether the log can be told of `n` members: by the longest that they can be, or by all that the set takes. */
+static bool pops_can_be_logged(const struct cache_call *call, const struct cache_entry *e, uint64_t n)
+{
+    if (!call->cache->log || call->replaying)
+        return true;
+    uint64_t room = cache_memory_room(&call->cache->clients);
+    uint64_t all = cache_set_type.bytes(e->encoding, cache_entry_value(e)->collection);
+    return n <= room / 2 / (CACHE_SMALL_MAX + LOGGED_BYTES) || (room / 2 > all && n <= (room / 2 - all) / LOGGED_BYTES);
+}
+
 /* Fewer than there are, some at a time: what is replied and logged is what is removed then. */
 static void pop_some(struct cache_call *call, struct cache_entry *e, uint64_t n)
 {
@@ -336,6 +349,10 @@ static enum cache_outcome spop_count(struct cache_call *call)
     if (!cache_call_write(call, &call->argv[1], CACHE_SET, &e))
         return CACHE_DONE;
     uint64_t length = e ? cache_set_length(e) : 0, n = (uint64_t)count < length ? (uint64_t)count : length;
+    if (n && n < length && !pops_can_be_logged(call, e, n)) {
+        cache_reply_out_of_memory(call->reply);
+        return CACHE_DONE;
+    }
     cache_reply_set(call->reply, n);
     if (n && n == length)
         pop_all(call, e);
