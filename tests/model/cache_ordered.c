@@ -14,14 +14,24 @@
 #define ZSETS      60
 #define OPERATIONS 1500
 #define MODEL_MAX  4096
+#define MEMORY_MAX (256u << 20)
 
 static struct cache_store store;
 static struct cache_type_limits limits;
 static struct mr_random chance;
+static uint64_t memory_at_start;
 
 static uint32_t below(uint32_t bound)
 {
     return mr_random_below(&chance, bound);
+}
+
+/* What was thrown away is taken apart first. */
+static void assert_nothing_left(void)
+{
+    for (uint64_t now = store.now_ms; cache_store_background(&store);)
+        cache_store_turn(&store, ++now);
+    assert_int_equal(store.memory.used, memory_at_start);
 }
 
 static int start(void **state)
@@ -29,19 +39,21 @@ static int start(void **state)
     (void)state;
     uint64_t seed = support_seed("model-cache_ordered");
     mr_random_seed(&chance, seed);
-    mr_random_seed(&store.random, seed + 1);
-    store.secret[0] = seed;
+    const uint64_t secret[2] = {seed, ~seed};
+    if (!cache_store_init(&store, MEMORY_MAX, "noeviction", secret, seed + 1))
+        return -1;
     store.type_limits = &limits;
-    return cache_memory_init(&store.memory, 256 << 20, 256 << 20) ? 0 : -1;
+    memory_at_start = store.memory.used;
+    return 0;
 }
 
 static int stop(void **state)
 {
     (void)state;
+    assert_nothing_left();
     cache_memory_check(&store.memory);
-    bool clean = store.memory.used == 0;
-    cache_memory_release(&store.memory);
-    return clean ? 0 : -1;
+    cache_store_release(&store);
+    return 0;
 }
 
 /* Bytes of a model's element: `length` times one letter, so that few bytes say all. */
@@ -148,11 +160,14 @@ static void lists_are_as_arrays(void **state)
         }
         assert_list(l);
         uint64_t estimate = cache_list_type.bytes(CACHE_LIST_NODES, l);
-        assert_true(list_count > 64 || estimate <= store.memory.used);
-        unsigned steps = 0, budget = 0;
-        for (bool gone = false; !gone; steps++, budget = 1 + below(5))
+        assert_true(list_count > 64 || estimate <= store.memory.used - memory_at_start);
+        struct cache_list *copy = cache_list_type.copy(&store, CACHE_LIST_NODES, l);
+        unsigned budget = 0;
+        for (bool gone = false; !gone; budget = 1 + below(5))
             gone = cache_list_type.free_step(&store, CACHE_LIST_NODES, l, &budget);
-        assert_int_equal(store.memory.used, 0);
+        assert_list(copy);
+        cache_list_free(&store, copy);
+        assert_nothing_left();
     }
 }
 
@@ -177,8 +192,8 @@ static void list_cost_is_enough(void **state)
                 &store, l, l->count ? cache_list_index(l, below((uint32_t)l->count)) : (struct cache_list_at){NULL, 0},
                 &x));
         }
-        store.memory.limit = 256 << 20;
-        cache_list_free(&store.memory, l);
+        store.memory.limit = MEMORY_MAX;
+        cache_list_free(&store, l);
     }
 }
 
@@ -293,11 +308,16 @@ static void zsets_are_as_sorted_arrays(void **state)
                 assert_zset(&z);
         }
         assert_zset(&z);
-        assert_true(zset_count > 64 || cache_zset_type.bytes(z.encoding, z.collection) == store.memory.used);
+        assert_true(zset_count > 64 ||
+                    cache_zset_type.bytes(z.encoding, z.collection) == store.memory.used - memory_at_start);
+        struct cache_zset copy = z;
+        copy.collection = cache_zset_type.copy(&store, z.encoding, z.collection);
         unsigned budget = 0;
         for (bool gone = false; !gone; budget = 1 + below(5))
             gone = cache_zset_type.free_step(&store, z.encoding, z.collection, &budget);
-        assert_int_equal(store.memory.used, 0);
+        assert_zset(&copy);
+        cache_zset_free(&copy);
+        assert_nothing_left();
     }
 }
 
@@ -320,7 +340,7 @@ static void zset_cost_is_enough(void **state)
                     CACHE_ZSET_ADDED);
             }
         }
-        store.memory.limit = 256 << 20;
+        store.memory.limit = MEMORY_MAX;
         cache_zset_check(&z);
         cache_zset_free(&z);
     }

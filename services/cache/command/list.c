@@ -51,7 +51,7 @@ bool cache_list_target_push(struct cache_call *call, struct cache_list_target *t
     if (made && t->list) {
         for (unsigned i = 0; pushed && i < n; i++)
             (void)cache_list_take_rope(t->store, t->list, front ? cache_list_first(t->list) : cache_list_last(t->list));
-        cache_list_free(&t->store->memory, t->list);
+        cache_list_free(t->store, t->list);
         t->list = NULL;
     }
     cache_reply_no_memory(call->reply);

@@ -257,7 +257,9 @@ enum cache_outcome cache_list_lpos(struct cache_call *call)
         return CACHE_DONE;
 
     bool backwards = o.rank < 0;
-    uint64_t skip = (backwards ? -(uint64_t)o.rank : (uint64_t)o.rank) - 1, seen = 0, matches = 0;
+    uint64_t skip = backwards ? (uint64_t) - (o.rank + 1) : (uint64_t)o.rank - 1, seen = 0, matches = 0;
+    if (o.rank == INT64_MIN) /* it has no positive: Redis takes the last match */
+        skip = 0;
     struct cache_list_element wanted = wanted_element(&call->argv[2]);
     struct cache_list_at at = {NULL, 0};
     if (t.list)

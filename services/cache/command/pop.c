@@ -19,11 +19,7 @@ bool cache_pop_timeout(struct cache_call *call, const struct cache_argument *a, 
         return false;
     }
     uint64_t whole = (uint64_t)ms;
-    if (whole > INT64_MAX - call->now_ms) {
-        cache_reply_error(call->reply, "ERR timeout is out of range");
-        return false;
-    }
-    *until_ms = whole ? call->now_ms + whole : 0;
+    *until_ms = !whole ? 0 : whole < INT64_MAX - call->now_ms ? call->now_ms + whole : INT64_MAX;
     return true;
 }
 

@@ -274,22 +274,6 @@ static void sort_reply(struct sort *s)
 
 /* Storing. */
 
-static struct cache_rope *rope_copy(const struct cache_rope *from, struct cache_memory *m)
-{
-    struct cache_extent *extent;
-    struct cache_rope *to = cache_rope_create(m);
-    unsigned all = UINT_MAX;
-    for (uint64_t at = 0; to && at < from->length;) {
-        struct mr_span part = cache_rope_at(from, at, &extent);
-        if (!cache_rope_append(to, part.data, part.length)) {
-            (void)cache_rope_free_step(to, &all);
-            return NULL;
-        }
-        at += part.length;
-    }
-    return to;
-}
-
 struct storing {
     struct sort sort; /* first: what output() hands on */
     struct cache_store *store;
@@ -305,7 +289,7 @@ static void store_text(struct sort *s, const struct cache_sort_text *text)
     if (to->failed)
         return;
     if (text->kind == CACHE_SORT_ROPE) {
-        x.rope = rope_copy(text->rope, &to->store->memory);
+        x.rope = cache_list_rope_copy(to->store, text->rope);
         to->failed = !x.rope;
     } else if (text->kind != CACHE_SORT_NOTHING) {
         x.span = cache_sort_span(text, digits);
@@ -325,7 +309,7 @@ static void publish(struct cache_call *call, struct storing *to, struct mr_span 
     bool put = n && !to->failed &&
                cache_store_add_collection(to->store, call->database, key, CACHE_LIST, CACHE_LIST_NODES, to->list);
     if (!put)
-        cache_list_free(&to->store->memory, to->list);
+        cache_list_free(to->store, to->list);
     if (to->failed || (n && !put)) {
         cache_reply_no_memory(call->reply);
         return;

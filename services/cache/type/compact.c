@@ -88,6 +88,14 @@ void cache_compact_free(struct cache_memory *m, struct cache_compact *c)
     cache_memory_free(m, c, c->capacity);
 }
 
+void cache_compact_copy(struct cache_compact *to, const struct cache_compact *from)
+{
+    assert(from->used <= to->capacity);
+    memcpy(to->bytes, from->bytes, from->used - HEADER);
+    to->used = from->used;
+    to->count = from->count;
+}
+
 uint32_t cache_compact_first(const struct cache_compact *c)
 {
     return c->count ? HEADER : 0;

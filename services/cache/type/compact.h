@@ -21,6 +21,8 @@ struct cache_compact {
 
 struct cache_compact *cache_compact_create(struct cache_memory *m, size_t bytes_expected); /* NULL: no memory */
 void cache_compact_free(struct cache_memory *m, struct cache_compact *c);
+/* Into `to`, which was created with room for it and is empty. */
+void cache_compact_copy(struct cache_compact *to, const struct cache_compact *from);
 size_t cache_compact_element_bytes(size_t n); /* that an element of `n` bytes takes */
 
 uint32_t cache_compact_first(const struct cache_compact *c);

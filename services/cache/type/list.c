@@ -161,19 +161,21 @@ bool cache_list_element_equal(const struct cache_list_element *a, const struct c
 
 /* Nodes. */
 
-static void node_free(struct cache_memory *m, struct cache_list_node *n)
+/* A long element goes in pieces, as any long value that is deleted. */
+static void node_free(struct cache_store *s, struct cache_list_node *n)
 {
-    unsigned all = UINT_MAX;
     if (n->compact)
-        cache_compact_free(m, n->compact);
+        cache_compact_free(&s->memory, n->compact);
     if (n->rope)
-        (void)cache_rope_free_step(n->rope, &all);
-    cache_memory_free(m, n, sizeof(*n));
+        cache_store_discard(
+            s, &(struct cache_taken){.type = CACHE_STRING, .encoding = CACHE_STRING_ROPE, .value.rope = n->rope});
+    cache_memory_free(&s->memory, n, sizeof(*n));
 }
 
 /* Of the one element, or empty with room for `bytes` when `x` is NULL. A rope is the node's on success. */
-static struct cache_list_node *node_create(struct cache_memory *m, const struct cache_list_element *x, size_t bytes)
+static struct cache_list_node *node_create(struct cache_store *s, const struct cache_list_element *x, size_t bytes)
 {
+    struct cache_memory *m = &s->memory;
     struct cache_list_node *n = cache_memory_alloc(m, sizeof(*n));
     if (!n)
         return NULL;
@@ -183,7 +185,8 @@ static struct cache_list_node *node_create(struct cache_memory *m, const struct 
     n->compact = cache_compact_create(m, x ? cache_compact_element_bytes(x->span.length) : bytes);
     if (n->compact && (!x || cache_compact_insert(m, &n->compact, 0, x->span.data, x->span.length)))
         return n;
-    node_free(m, n);
+    n->rope = NULL;
+    node_free(s, n);
     return NULL;
 }
 
@@ -197,25 +200,26 @@ static void node_link(struct cache_list *l, struct cache_list_node *previous, st
     l->nodes++;
 }
 
-static void node_remove(struct cache_memory *m, struct cache_list *l, struct cache_list_node *n)
+static void node_remove(struct cache_store *s, struct cache_list *l, struct cache_list_node *n)
 {
     *(n->previous ? &n->previous->next : &l->first) = n->next;
     *(n->next ? &n->next->previous : &l->last) = n->previous;
     l->nodes--;
-    node_free(m, n);
+    node_free(s, n);
 }
 
 /* What lies from `at` on goes to a new node behind. False: no memory, nothing changed. */
-static bool node_split(struct cache_memory *m, struct cache_list *l, struct cache_list_at at)
+static bool node_split(struct cache_store *s, struct cache_list *l, struct cache_list_at at)
 {
+    struct cache_memory *m = &s->memory;
     struct cache_compact *from = at.node->compact;
-    struct cache_list_node *tail = node_create(m, NULL, from->used - at.offset);
+    struct cache_list_node *tail = node_create(s, NULL, from->used - at.offset);
     if (!tail)
         return false;
     for (uint32_t offset = at.offset; offset; offset = cache_compact_next(from, offset)) {
         struct mr_span x = cache_compact_get(from, offset);
         if (!cache_compact_insert(m, &tail->compact, 0, x.data, x.length)) {
-            node_free(m, tail);
+            node_free(s, tail);
             return false;
         }
     }
@@ -236,7 +240,7 @@ static bool insert_between(struct cache_store *s, struct cache_list *l, struct c
     if (node_takes(s, right, x))
         return cache_compact_insert(m, &right->compact, cache_compact_first(right->compact), x->span.data,
                                     x->span.length);
-    struct cache_list_node *n = node_create(m, x, 0);
+    struct cache_list_node *n = node_create(s, x, 0);
     if (!n)
         return false;
     node_link(l, left, n);
@@ -253,7 +257,7 @@ static bool insert_small(struct cache_store *s, struct cache_list *l, struct cac
         return insert_between(s, l, n->previous, n, x);
     if (node_takes(s, n, x))
         return cache_compact_insert(&s->memory, &n->compact, before.offset, x->span.data, x->span.length);
-    return node_split(&s->memory, l, before) && insert_between(s, l, n, n->next, x);
+    return node_split(s, l, before) && insert_between(s, l, n, n->next, x);
 }
 
 /* Bytes that are too many for a node become a rope first. */
@@ -294,7 +298,7 @@ static bool replace_rope(struct cache_store *s, struct cache_list *l, struct cac
 {
     if (!insert(s, l, at, x))
         return false;
-    node_remove(&s->memory, l, at.node);
+    node_remove(s, l, at.node);
     return true;
 }
 
@@ -313,13 +317,13 @@ bool cache_list_replace(struct cache_store *s, struct cache_list *l, struct cach
 
     /* The old one is made the first of its node, so that it keeps its place when the new one is put before it. */
     if (at.offset != cache_compact_first(n->compact)) {
-        if (!node_split(&s->memory, l, at))
+        if (!node_split(s, l, at))
             return false;
         at = node_first(n->next);
     }
     struct cache_list_node *left = at.node->previous;
     if (small) { /* a node of its own: into `left` it might not fit, and before the old one it would move that */
-        struct cache_list_node *alone = node_create(&s->memory, x, 0);
+        struct cache_list_node *alone = node_create(s, x, 0);
         if (!alone)
             return false;
         node_link(l, left, alone);
@@ -336,7 +340,7 @@ struct cache_list_at cache_list_erase(struct cache_store *s, struct cache_list *
     struct cache_list_node *n = at.node, *next = n->next;
     l->count--;
     if (node_count(n) == 1) {
-        node_remove(&s->memory, l, n);
+        node_remove(s, l, n);
         return node_first(next);
     }
     uint32_t offset = cache_compact_erase(&s->memory, &n->compact, at.offset, 1);
@@ -356,7 +360,7 @@ void cache_list_erase_range(struct cache_store *s, struct cache_list *l, uint64_
         struct cache_list_node *node = at.node, *next = node->next;
         uint32_t here = node_count(node);
         if (whole && here <= n) {
-            node_remove(&s->memory, l, node);
+            node_remove(s, l, node);
         } else {
             (void)cache_compact_erase(&s->memory, &node->compact, at.offset, n < here ? (unsigned)n : here);
             here -= node_count(node);
@@ -374,18 +378,68 @@ struct cache_rope *cache_list_take_rope(struct cache_store *s, struct cache_list
     if (!rope)
         return NULL;
     at.node->rope = NULL;
-    node_remove(&s->memory, l, at.node);
+    node_remove(s, l, at.node);
     l->count--;
     return rope;
 }
 
 /* The type. */
 
-void cache_list_free(struct cache_memory *m, struct cache_list *l)
+void cache_list_free(struct cache_store *s, struct cache_list *l)
 {
     while (l->first)
-        node_remove(m, l, l->first);
-    cache_memory_free(m, l, sizeof(*l));
+        node_remove(s, l, l->first);
+    cache_memory_free(&s->memory, l, sizeof(*l));
+}
+
+struct cache_rope *cache_list_rope_copy(struct cache_store *s, const struct cache_rope *r)
+{
+    if (r->memory == &s->memory)
+        return cache_rope_share(r, &s->memory);
+    struct cache_rope *copy = cache_rope_create(&s->memory);
+    struct cache_extent *extent;
+    unsigned all = UINT_MAX;
+    for (uint64_t at = 0; copy && at < r->length;) {
+        struct mr_span part = cache_rope_at(r, at, &extent);
+        at += part.length;
+        if (!cache_rope_append(copy, part.data, part.length)) {
+            (void)cache_rope_free_step(copy, &all);
+            return NULL;
+        }
+    }
+    return copy;
+}
+
+static bool node_copy(struct cache_store *s, struct cache_list *to, const struct cache_list_node *n)
+{
+    struct cache_list_element rope = {{NULL, 0}, NULL};
+    if (n->rope && !(rope.rope = cache_list_rope_copy(s, n->rope)))
+        return false;
+    struct cache_list_node *copy = node_create(s, n->rope ? &rope : NULL, n->rope ? 0 : n->compact->used);
+    if (!copy) {
+        unsigned all = UINT_MAX;
+        if (rope.rope)
+            (void)cache_rope_free_step(rope.rope, &all);
+        return false;
+    }
+    if (n->compact)
+        cache_compact_copy(copy->compact, n->compact);
+    node_link(to, to->last, copy);
+    to->count += node_count(copy);
+    return true;
+}
+
+static void *copy_list(struct cache_store *s, unsigned encoding, const void *collection)
+{
+    (void)encoding;
+    const struct cache_list *l = collection;
+    struct cache_list *copy = cache_list_create(&s->memory);
+    for (const struct cache_list_node *n = l->first; copy && n; n = n->next)
+        if (!node_copy(s, copy, n)) {
+            cache_list_free(s, copy);
+            return NULL;
+        }
+    return copy;
 }
 
 static bool free_step(struct cache_store *s, unsigned encoding, void *collection, unsigned *budget)
@@ -399,7 +453,7 @@ static bool free_step(struct cache_store *s, unsigned encoding, void *collection
                 return false;
             n->rope = NULL;
         }
-        node_remove(&s->memory, l, n);
+        node_remove(s, l, n);
         *budget -= *budget > 0;
     }
     if (l->first)
@@ -438,6 +492,7 @@ const struct cache_collection_type cache_list_type = {
     .length = length,
     .encoding_name = encoding_name,
     .free_step = free_step,
+    .copy = copy_list,
 };
 
 void cache_list_check(const struct cache_list *l)

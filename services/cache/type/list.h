@@ -37,7 +37,7 @@ struct cache_list_at {
 };
 
 struct cache_list *cache_list_create(struct cache_memory *m); /* NULL: no memory */
-void cache_list_free(struct cache_memory *m, struct cache_list *l);
+void cache_list_free(struct cache_store *s, struct cache_list *l);
 static inline struct cache_list *cache_list_of(const struct cache_entry *e)
 {
     return cache_entry_value(e)->collection;
@@ -68,6 +68,9 @@ struct cache_list_at cache_list_erase(struct cache_store *s, struct cache_list *
 void cache_list_erase_range(struct cache_store *s, struct cache_list *l, uint64_t index, uint64_t n);
 /* Erases an element that is a rope without dropping it: it is the caller's. NULL: it is none, nothing is changed. */
 struct cache_rope *cache_list_take_rope(struct cache_store *s, struct cache_list *l, struct cache_list_at at);
+
+/* Another rope of the same bytes, in the store's memory; extents are shared within one shard only. NULL: no memory. */
+struct cache_rope *cache_list_rope_copy(struct cache_store *s, const struct cache_rope *r);
 
 void cache_list_check(const struct cache_list *l);
 

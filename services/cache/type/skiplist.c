@@ -332,6 +332,18 @@ void cache_skiplist_remove_ranks(struct cache_skiplist *l, uint64_t first, uint6
         discard(l, &p, at);
 }
 
+struct cache_skiplist *cache_skiplist_copy(struct cache_store *s, const struct cache_skiplist *from)
+{
+    struct cache_skiplist *copy = cache_skiplist_create(s);
+    const struct cache_skiplist_node *n = follow(from, from->head->link[0].next);
+    for (; copy && n; n = follow(from, n->link[0].next))
+        if (!cache_skiplist_insert(copy, node_member(n), n->score)) {
+            cache_skiplist_free(copy);
+            return NULL;
+        }
+    return copy;
+}
+
 void cache_skiplist_check(const struct cache_skiplist *l)
 {
     uint64_t count = 0, bytes = 0;

@@ -33,6 +33,8 @@ struct cache_skiplist {
 
 struct cache_skiplist *cache_skiplist_create(struct cache_store *s); /* NULL: no memory */
 void cache_skiplist_free(struct cache_skiplist *l);
+struct cache_skiplist *cache_skiplist_copy(struct cache_store *s,
+                                           const struct cache_skiplist *from); /* NULL: no memory */
 bool cache_skiplist_free_step(struct cache_skiplist *l, unsigned *budget);
 uint64_t cache_skiplist_insert_cost(const struct cache_skiplist *l, uint64_t members, uint64_t bytes);
 uint64_t cache_skiplist_new_cost(uint64_t members, uint64_t bytes);

@@ -134,6 +134,7 @@ static bool pair_insert(struct cache_zset *z, struct cache_zset_element x, uint3
     struct cache_memory *m = &z->store->memory;
     struct cache_compact *c = compact_of(z);
     uint64_t rank;
+    x.score += 0.0; /* no negative zero, as in Redis's compact form, which has integers */
     uint32_t at = pair_seek(c, before_element, &x, &rank);
     *place = at ? at : c->used;
     bool done = cache_compact_insert(m, &c, at, x.member.data, x.member.length);
@@ -163,7 +164,6 @@ static enum cache_zset_change pair_update(struct cache_zset *z, uint32_t old, st
     struct cache_zset_element before = pair_get(compact_of(z), old);
     if (before.score == x.score)
         return CACHE_ZSET_SAME;
-    /* The member may lie in this very collection: the copy of the caller's is what counts. */
     if (!pair_insert(z, x, &place))
         return CACHE_ZSET_NO_MEMORY;
     pair_erase(z, place <= old ? old + bytes : old, 1);
@@ -366,6 +366,17 @@ static uint64_t bytes(unsigned encoding, const void *collection)
                                            : cache_memory_cost(((const struct cache_compact *)collection)->capacity);
 }
 
+static void *copy_zset(struct cache_store *s, unsigned encoding, const void *collection)
+{
+    if (encoding == CACHE_ZSET_SKIPLIST)
+        return cache_skiplist_copy(s, collection);
+    const struct cache_compact *c = collection;
+    struct cache_compact *copy = cache_compact_create(&s->memory, c->used);
+    if (copy)
+        cache_compact_copy(copy, c);
+    return copy;
+}
+
 static const char *encoding_name(const struct cache_entry *e)
 {
     return e->encoding == CACHE_ZSET_SKIPLIST ? "skiplist" : "listpack";
@@ -377,4 +388,5 @@ const struct cache_collection_type cache_zset_type = {
     .length = length,
     .encoding_name = encoding_name,
     .free_step = free_step,
+    .copy = copy_zset,
 };
