@@ -59,11 +59,15 @@ static struct cache *store_owner(const struct cache_store *s)
 
 /* -- what commands tell --------------------------------------------------------------------------------------------------- */
 
-void cache_call_changed(struct cache_call *call, struct cache_store *store, struct mr_span key)
+void cache_call_counted(struct cache_call *call, struct cache_store *store)
 {
     call->changes++;
     call->touched |= UINT64_C(1) << store_owner(store)->index;
-    store->changes++;
+}
+
+void cache_call_changed(struct cache_call *call, struct cache_store *store, struct mr_span key)
+{
+    cache_call_counted(call, store);
     cache_store_changed(store, call->database, key);
 }
 

@@ -89,6 +89,8 @@ struct cache_store *cache_call_store(const struct cache_call *call, struct mr_sp
 
 /* After each change: the key's watchers, waiters and the log hear of it. Counts one change; more are added by the caller. */
 void cache_call_changed(struct cache_call *call, struct cache_store *store, struct mr_span key);
+/* The same for changes of which the store tells the listener itself: cache_store_set, _replace, _delete. */
+void cache_call_counted(struct cache_call *call, struct cache_store *store);
 /* A key got elements that a blocked client may wait for (after cache_call_changed). */
 void cache_call_ready(struct cache_call *call, struct cache_store *store, struct mr_span key);
 /* The log gets this instead of the arguments: a command whose effect depends on time or chance, or SET with EX. May be called

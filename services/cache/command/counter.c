@@ -6,6 +6,22 @@
 #include <stdio.h>
 #include <string.h>
 
+/* An integer stays where it is; whatever else spelled one becomes one. False: no memory. */
+static bool integer_store(struct cache_call *call, struct cache_entry *e, int64_t value)
+{
+    struct mr_span key = cache_argument_span(&call->argv[1]);
+    if (e && e->encoding == CACHE_STRING_INTEGER) {
+        cache_entry_value(e)->integer = value;
+        cache_call_changed(call, call->store, key);
+        return true;
+    }
+    e = e ? cache_store_replace_integer(call->store, e, value)
+          : cache_store_set_integer(call->store, call->database, key, value);
+    if (e)
+        cache_call_counted(call, call->store);
+    return e;
+}
+
 static enum cache_outcome add(struct cache_call *call, int64_t by)
 {
     struct cache_entry *e;
@@ -21,15 +37,10 @@ static enum cache_outcome add(struct cache_call *call, int64_t by)
         return CACHE_DONE;
     }
 
-    struct mr_span key = cache_argument_span(&call->argv[1]);
-    e = e ? cache_store_replace_integer(call->store, e, value)
-          : cache_store_set_integer(call->store, call->database, key, value);
-    if (__builtin_expect(!e, 0)) {
+    if (!integer_store(call, e, value))
         cache_reply_out_of_memory(call->reply);
-        return CACHE_DONE;
-    }
-    cache_call_changed(call, call->store, key);
-    cache_reply_integer(call->reply, value);
+    else
+        cache_reply_integer(call->reply, value);
     return CACHE_DONE;
 }
 
@@ -114,7 +125,7 @@ enum cache_outcome cache_command_incrbyfloat(struct cache_call *call)
         cache_reply_out_of_memory(call->reply);
         return CACHE_DONE;
     }
-    cache_call_changed(call, call->store, key);
+    cache_call_counted(call, call->store);
     cache_reply_bulk(call->reply, sum.data, sum.length);
     /* Arithmetic of another machine could round differently: the log gets the sum. */
     cache_call_propagate(call, 4, (struct mr_span[]){CACHE_SPAN("SET"), key, sum, CACHE_SPAN("KEEPTTL")});

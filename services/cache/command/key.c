@@ -30,7 +30,7 @@ static bool key_delete(struct cache_call *call, struct mr_span key)
     struct cache_store *store = cache_call_store(call, key);
     if (!cache_store_delete(store, call->database, key))
         return false;
-    cache_call_changed(call, store, key);
+    cache_call_counted(call, store);
     return true;
 }
 

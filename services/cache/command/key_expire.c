@@ -59,7 +59,7 @@ static bool allowed(unsigned conditions, uint64_t expires_ms, int64_t at_ms)
 static void expire_past(struct cache_call *call, struct mr_span key, struct cache_entry *e)
 {
     cache_store_delete_entry(call->store, e);
-    cache_call_changed(call, call->store, key);
+    cache_call_counted(call, call->store);
     cache_call_propagate(call, 2, (struct mr_span[]){CACHE_SPAN("DEL"), key});
 }
 

@@ -20,7 +20,7 @@ bool cache_string_put(struct cache_call *call, struct cache_store *store, struct
         cache_reply_out_of_memory(call->reply);
         return false;
     }
-    cache_call_changed(call, store, key);
+    cache_call_counted(call, store);
     return true;
 }
 
@@ -109,7 +109,7 @@ static enum cache_outcome command_getdel(struct cache_call *call)
     struct mr_span key = cache_argument_span(&call->argv[1]);
     cache_reply_string(call->reply, e); /* what is lent stays while it is sent */
     cache_store_delete_entry(call->store, e);
-    cache_call_changed(call, call->store, key);
+    cache_call_counted(call, call->store);
     cache_call_propagate(call, 2, (struct mr_span[]){CACHE_SPAN("DEL"), key});
     return CACHE_DONE;
 }

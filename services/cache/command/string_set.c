@@ -204,7 +204,7 @@ static void expire_or_delete(struct cache_call *call, struct mr_span key, struct
         return;
     }
     cache_store_delete_entry(call->store, e);
-    cache_call_changed(call, call->store, key);
+    cache_call_counted(call, call->store);
     cache_call_propagate(call, 2, (struct mr_span[]){CACHE_SPAN("DEL"), key});
 }
 
