@@ -529,10 +529,10 @@ unsigned world_run(struct world *x, unsigned by, struct cache_log_part *parts, c
     for (unsigned i = 0; i < n; i++) {
         line_split(&l[i], lines[i]);
         unsigned shard = world_shard(x, (const char *)l[i].argv[1].data);
-        model_command(&x->model, 0, l[i].argv, l[i].argc);
-        store_command(&x->store[shard], 0, l[i].argv, l[i].argc);
+        model_command(&x->model, x->database, l[i].argv, l[i].argc);
+        store_command(&x->store[shard], x->database, l[i].argv, l[i].argc);
         part_add(parts, &count, shard);
-        commands[i] = (struct cache_log_command){0, l[i].argc, l[i].argv};
+        commands[i] = (struct cache_log_command){x->database, l[i].argc, l[i].argv};
     }
     x->model.transactions++;
     cache_log_append(x->lw[by], parts, count, 1000, commands, n);

@@ -41,6 +41,7 @@ struct world {
     struct cache_log *log;
     struct cache_log_worker *lw[WORLD_WORKERS_MAX];
     unsigned executing; /* worker */
+    unsigned database;  /* of world_run's commands */
     struct model model; /* what was executed */
     unsigned notices[WORLD_WORKERS_MAX], rewrites_wanted;
     int snapshot_result; /* -1: none ended yet */

@@ -15,6 +15,7 @@
 
 #include "cache/durable/crc32c.h"
 #include "cache/durable/folder.h"
+#include "cache/durable/log_state.h"
 #include "tests/support/log_world.h"
 
 /* Wrapped system calls. */
@@ -656,39 +657,99 @@ static void large_collection_is_busy_until_it_is_written(void **state)
     teardown(&x);
 }
 
-static void flush_and_swap_during_a_rewrite_keep_the_cut(void **state)
+/* Until the large list is partly written; its pieces stay with its worker for now. Returns the shard. */
+static unsigned walk_into_list(struct world *x)
 {
-    struct world x;
-    setup(&x, CACHE_FSYNC_ALWAYS, 2);
-    fill(&x, 300, 2000);
-    char *before = model_text(&x.model);
-    rewrite_begin(&x);
-    for (int i = 0; i < 4; i++)
-        world_turn(&x);
-    /* No record is appended: the base alone must hold what was there at the begin. */
-    for (unsigned i = 0; i < 2; i++) {
-        x.executing = i;
-        cache_store_swap(&x.store[i], 0, 3);
-        cache_store_flush(&x.store[i], 3);
+    unsigned shard = world_shard(x, "lL");
+    const struct cache_walk *walk = &x->lw[shard]->walk;
+    rewrite_begin(x);
+    for (int i = 0; i < 2000; i++) {
+        cache_snapshot_busy(x->lw[shard], shard, &x->store[shard], 0, (struct mr_span){(const uint8_t *)"lL", 2});
+        if (walk->active && walk->at.begun && memcmp(walk->key, "lL", 2) == 0)
+            break;
+        world_turn(x);
     }
-    for (int i = 0; i < 20000 && cache_snapshot_running(x.lw[0]); i++) {
-        for (unsigned k = 0; k < 2; k++) {
-            x.executing = k;
-            cache_store_turn(&x.store[k], 1000);
-            cache_store_background(&x.store[k]);
+    assert_true(walk->active && walk->at.begun);
+    fake_post_hold(x->w[shard], true);
+    return shard;
+}
+
+static void change_of_a_half_written_list_keeps_the_cut(void **state)
+{
+    for (unsigned other = 0; other < 2; other++) {
+        struct world x;
+        setup(&x, CACHE_FSYNC_ALWAYS, 2);
+        fill(&x, 12, 6000);
+        unsigned shard = walk_into_list(&x);
+        unsigned by = shard ^ other; /* its own worker, or one that holds the shard */
+        world_run_one(&x, by, "RPUSH lL more");
+        for (int i = 0; i < 5; i++)
+            world_turn(&x);
+        fake_post_hold(x.w[shard], false);
+        world_settle(&x);
+        assert_int_equal(x.snapshot_result, 1);
+        restart_and_compare(&x, 2);
+        teardown(&x);
+    }
+}
+
+/* No record is appended behind the begin: the base alone must hold what was there then. */
+static void base_is_compared(struct world *x, char *before)
+{
+    for (int i = 0; i < 20000 && cache_snapshot_running(x->lw[0]); i++) {
+        for (unsigned k = 0; k < 2 && i > 200; k++) { /* flushed databases are taken apart late */
+            x->executing = k;
+            cache_store_turn(&x->store[k], 1000);
+            cache_store_background(&x->store[k]);
         }
-        world_turn(&x);
+        world_turn(x);
     }
-    assert_int_equal(x.snapshot_result, 1);
-    world_stop(&x);
+    assert_int_equal(x->snapshot_result, 1);
+    world_stop(x);
     int error;
-    char *after = world_text_of_folder(x.folder, CACHE_REPAIR_NONE, &error);
+    char *after = world_text_of_folder(x->folder, CACHE_REPAIR_NONE, &error);
     assert_non_null(after);
     assert_string_equal(after, before);
     free(before);
     free(after);
-    world_free(&x);
-    world_remove_folder(x.folder);
+    world_free(x);
+    world_remove_folder(x->folder);
+}
+
+static void flush_and_swap_during_a_rewrite_keep_the_cut(void **state)
+{
+    for (int turns = 0; turns < 8; turns += 2) {
+        struct world x;
+        setup(&x, CACHE_FSYNC_ALWAYS, 2);
+        x.database = 5;
+        fill(&x, 100, 500);
+        x.database = 0;
+        fill(&x, 300, 2000);
+        char *before = model_text(&x.model);
+        rewrite_begin(&x);
+        for (int i = 0; i < turns; i++)
+            world_turn(&x);
+        for (unsigned i = 0; i < 2; i++) {
+            x.executing = i;
+            cache_store_swap(&x.store[i], 0, 3);
+            cache_store_swap(&x.store[i], 5, 0);
+            cache_store_flush(&x.store[i], 3);
+        }
+        base_is_compared(&x, before);
+    }
+}
+
+static void flush_of_a_half_written_list_keeps_the_cut(void **state)
+{
+    struct world x;
+    setup(&x, CACHE_FSYNC_ALWAYS, 2);
+    fill(&x, 12, 2000);
+    char *before = model_text(&x.model);
+    unsigned shard = walk_into_list(&x);
+    cache_store_flush(&x.store[shard], 0);
+    world_turn(&x);
+    fake_post_hold(x.w[shard], false);
+    base_is_compared(&x, before);
 }
 
 static void save_is_loaded_where_no_log_is(void **state)
@@ -843,6 +904,8 @@ int main(void)
         cmocka_unit_test(rewrite_shrinks_the_log_and_keeps_the_state),
         cmocka_unit_test(rewrite_under_writes_is_a_cut),
         cmocka_unit_test(large_collection_is_busy_until_it_is_written),
+        cmocka_unit_test(change_of_a_half_written_list_keeps_the_cut),
+        cmocka_unit_test(flush_of_a_half_written_list_keeps_the_cut),
         cmocka_unit_test(flush_and_swap_during_a_rewrite_keep_the_cut),
         cmocka_unit_test(save_is_loaded_where_no_log_is),
         cmocka_unit_test(rewrite_that_fails_leaves_the_log),
