@@ -12,6 +12,7 @@
 #include "cache/command/session.h"
 #include "cache/command/table.h"
 #include "cache/connection.h"
+#include "cache/memcached/memcached.h"
 #include "cache/shard/shard.h"
 
 #define AT(member) offsetof(struct cache_config, member)
@@ -173,6 +174,7 @@ static void second_expired(struct mr_worker *w, struct mr_timer *t)
     cache->unix_offset_ns = unix_ns() - (int64_t)mr_now(w);
     if (cache_shard_free(cache))
         cache->store.evict.clock = (uint32_t)(cache_unix_ms(cache, mr_now(w)) / 1000);
+    cache_memcached_flush_due(cache);
     rates_update(cache);
     counters_update(cache);
     mr_timer_set(w, t, mr_now(w) + MR_SECOND);

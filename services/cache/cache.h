@@ -91,6 +91,7 @@ struct cache {
     bool stopping;
     bool shared_own; /* a single instance that made `shared` itself */
     struct mr_listener *listener, *memcached_listener;
+    uint64_t memcached_flush_ms; /* when flush_all takes effect here, Unix; 0: none is due */
 
     struct cache_store store;
     struct cache_memory clients; /* queries, replies, messages, everything a connection holds */

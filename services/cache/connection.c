@@ -220,7 +220,7 @@ static void connection_open(struct mr_stream *s, const struct cache_protocol *pr
     cache_reply_init(&c->output, &cache->clients, NULL, 0, 2, cache->settings.reply_bytes_max);
     c->client = (struct cache_client){.connection = c,
                                       .id = ++cache->connection_next * cache->workers + cache->index,
-                                      .protocol = 2,
+                                      .protocol = protocol == &cache_protocol_resp ? 2 : 0,
                                       .authenticated = !cache->settings.password[0],
                                       .connected = now,
                                       .active = now};
@@ -234,6 +234,11 @@ static void connection_open(struct mr_stream *s, const struct cache_protocol *pr
 static void resp_opened(struct mr_stream *s)
 {
     connection_open(s, &cache_protocol_resp);
+}
+
+static void memcached_opened(struct mr_stream *s)
+{
+    connection_open(s, &cache_protocol_memcached);
 }
 
 /* Everything it holds; the object itself lives until what is with other workers has come back. */
@@ -461,6 +466,8 @@ static void readable_or_writable(struct mr_stream *s)
 }
 
 const struct mr_stream_handler cache_stream_handler = {resp_opened, readable_or_writable, readable_or_writable, closed};
+const struct mr_stream_handler cache_memcached_stream_handler = {memcached_opened, readable_or_writable,
+                                                                 readable_or_writable, closed};
 
 void cache_connections_stop(struct cache *cache)
 {

@@ -32,6 +32,7 @@ struct job {
     void *argument;
 };
 
+#define LISTENERS_MAX 2 /* of one service */
 struct mr_listener {
     const struct mr_stream_handler *handler;
     void *context;
@@ -56,7 +57,7 @@ struct mr_worker {
     unsigned index, count;
     bool post_hold;
     struct mr_stream *streams;
-    struct mr_listener listener;
+    struct mr_listener listener[LISTENERS_MAX];
     struct mr_port port;
     bool refuse, hold;
     unsigned sent_datagrams;
@@ -138,7 +139,9 @@ void fake_worker_free(struct mr_worker *w)
     }
     demand(!w->jobs && !w->held, "work is left with offload threads");
     demand(!w->timers, "a timer is left armed");
-    demand(!w->listener.open && !w->port.open, "a listener or port is left open");
+    for (unsigned i = 0; i < LISTENERS_MAX; i++)
+        demand(!w->listener[i].open, "a listener is left open");
+    demand(!w->port.open, "a port is left open");
     free(w);
 }
 
@@ -482,11 +485,16 @@ static void settle(struct mr_stream *s)
 
 struct mr_stream *fake_open(struct mr_worker *w)
 {
-    demand(w->listener.open, "nothing listens");
+    return fake_open_listener(w, 0);
+}
+
+struct mr_stream *fake_open_listener(struct mr_worker *w, unsigned index)
+{
+    demand(index < LISTENERS_MAX && w->listener[index].open, "nothing listens");
     struct mr_stream *s = calloc(1, sizeof *s);
     s->worker = w;
-    s->handler = w->listener.handler;
-    s->context = w->listener.context;
+    s->handler = w->listener[index].handler;
+    s->context = w->listener[index].context;
     s->pieces_end = &s->pieces;
     s->lends_end = &s->lends;
     s->budget = DEFAULT_BUDGET;
@@ -622,11 +630,13 @@ void fake_pass(struct mr_worker *w, mr_time duration)
 int mr_listen(struct mr_worker *w, const struct mr_endpoint *local, const struct mr_stream_handler *handler,
               const struct mr_stream_options *options, void *context, struct mr_listener **out)
 {
-    if (w->listener.open)
-        return MR_ERROR_IN_USE;
-    w->listener = (struct mr_listener){handler, context, true};
-    *out = &w->listener;
-    return MR_OK;
+    for (unsigned i = 0; i < LISTENERS_MAX; i++)
+        if (!w->listener[i].open) {
+            w->listener[i] = (struct mr_listener){handler, context, true};
+            *out = &w->listener[i];
+            return MR_OK;
+        }
+    return MR_ERROR_IN_USE;
 }
 
 void mr_listener_close(struct mr_listener *l)

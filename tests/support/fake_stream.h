@@ -20,8 +20,9 @@ void fake_offload_refuse(struct mr_worker *w, bool refuse);
 void fake_offload_hold(struct mr_worker *w, bool hold); /* completions wait until this is false again */
 unsigned fake_streams_open(const struct mr_worker *w);
 
-/* A client connects to the service's only listener. */
+/* A client connects to the service's first listener, or to the one that it opened as the index-th. */
 struct mr_stream *fake_open(struct mr_worker *w);
+struct mr_stream *fake_open_listener(struct mr_worker *w, unsigned index);
 
 /* The peer's side. Each call of fake_input is one span for mr_stream_peek, in memory of its own. */
 void fake_input(struct mr_stream *s, const void *data, size_t n);

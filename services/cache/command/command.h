@@ -134,6 +134,7 @@ extern const struct cache_command
 extern const struct cache_command cache_commands_transaction[];  /* transaction.c */
 extern const struct cache_command cache_commands_sort[];         /* sort.c */
 extern const struct cache_command cache_commands_pubsub[];       /* pubsub.c */
+extern const struct cache_command cache_commands_memcached[];   /* memcached/memcached_commands.c */
 extern const struct cache_command *const cache_command_tables[]; /* table.c; ends with NULL */
 
 /* How the parts of a CACHE_FAN_OUT become one reply. Each was written with call->part set, and may be raw bytes without a frame.

@@ -6,13 +6,11 @@
 #include "cache/command/table.h"
 
 const struct cache_command *const cache_command_tables[] = {
-    cache_commands_string,     cache_commands_hash,
-    cache_commands_list,       cache_commands_set,
-    cache_commands_zset,       cache_commands_key,
-    cache_commands_bit,        cache_commands_scan,
-    cache_commands_sort,       cache_commands_pubsub,
-    cache_commands_connection, cache_commands_transaction,
-    cache_commands_server,     NULL,
+    cache_commands_string, cache_commands_hash,       cache_commands_list,
+    cache_commands_set,    cache_commands_zset,       cache_commands_key,
+    cache_commands_bit,    cache_commands_scan,       cache_commands_sort,
+    cache_commands_pubsub, cache_commands_connection, cache_commands_transaction,
+    cache_commands_server, cache_commands_memcached,  NULL,
 };
 #define TABLES (sizeof cache_command_tables / sizeof *cache_command_tables - 1)
 
