@@ -1,6 +1,7 @@
 #include "services.h"
 
+#include "cache/cache.h"
 #include "echo/echo.h"
 #include "http/http.h"
 
-const struct mr_service *const services_all[] = {&echo_service, &http_service, NULL};
+const struct mr_service *const services_all[] = {&cache_service, &echo_service, &http_service, NULL};

@@ -9,10 +9,13 @@
 #include <time.h>
 
 #include "cache/blocked.h"
+#include "cache/command/effect.h"
 #include "cache/command/session.h"
 #include "cache/command/table.h"
 #include "cache/connection.h"
 #include "cache/memcached/memcached.h"
+#include "cache/durability.h"
+#include "cache/durable/log.h"
 #include "cache/shard/shard.h"
 
 #define AT(member) offsetof(struct cache_config, member)
@@ -133,8 +136,9 @@ static void turn_end(struct mr_worker *w, struct mr_deferred *d)
     }
     cache_connections_resume(cache, &cache->resumed, &cache->resumed_end);
     cache_connections_push(cache);
-    if (cache_shard_free(cache)) {
+    if (cache_shard_free(cache) && cache_durability_ready(cache)) {
         more = cache_store_background(&cache->store);
+        more |= cache_durability_step(cache);
         background_arm(cache);
     }
     counters_update(cache);
@@ -149,11 +153,26 @@ static void background_expired(struct mr_worker *w, struct mr_timer *t)
     cache_turn_begin(t->context); /* its end does the work */
 }
 
-static int64_t unix_ns(void)
+static int64_t clock_ns(clockid_t clock)
 {
     struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
+    clock_gettime(clock, &now);
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static int64_t unix_ns(void)
+{
+    return clock_ns(CLOCK_REALTIME);
+}
+
+#define DRIFT_MAX_NS 100000000
+
+/* The wall clock may be set while we run. In virtual time there is none to follow: mr_now goes its own way then. */
+static void wall_clock_follow(struct cache *cache)
+{
+    int64_t drift = clock_ns(CLOCK_MONOTONIC) - (int64_t)mr_now(cache->worker) - cache->monotonic_offset_ns;
+    if (drift < DRIFT_MAX_NS && drift > -DRIFT_MAX_NS)
+        cache->unix_offset_ns = unix_ns() - (int64_t)mr_now(cache->worker);
 }
 
 static void rates_update(struct cache *cache)
@@ -171,7 +190,7 @@ static void rates_update(struct cache *cache)
 static void second_expired(struct mr_worker *w, struct mr_timer *t)
 {
     struct cache *cache = t->context;
-    cache->unix_offset_ns = unix_ns() - (int64_t)mr_now(w);
+    wall_clock_follow(cache);
     if (cache_shard_free(cache))
         cache->store.evict.clock = (uint32_t)(cache_unix_ms(cache, mr_now(w)) / 1000);
     cache_memcached_flush_due(cache);
@@ -200,8 +219,12 @@ static int cache_open(const void *configuration, unsigned workers, void **out)
     shared->workers = workers;
     shared->config = configuration;
     shared->started_ms = (uint64_t)unix_ns() / 1000000;
-    *out = shared;
-    return MR_OK;
+    int error = cache_durability_open(shared);
+    if (error == MR_OK)
+        *out = shared;
+    else
+        free(shared);
+    return error;
 }
 
 static void cache_destroy(struct cache *cache);
@@ -210,6 +233,7 @@ static void cache_destroy(struct cache *cache);
 static void cache_close(void *state)
 {
     struct cache_shared *shared = state;
+    cache_durability_close(shared);
     for (unsigned i = 0; i < shared->workers; i++)
         if (shared->instance[i])
             cache_destroy(shared->instance[i]);
@@ -226,11 +250,15 @@ static void *zeroed_pages(size_t bytes)
 
 static void cache_destroy(struct cache *cache)
 {
-    cache_shard_release(cache);
     cache_store_release(&cache->store);
     cache_memory_release(&cache->clients);
     if (cache->argv)
         munmap(cache->argv, CACHE_ARGUMENTS_MAX * sizeof *cache->argv);
+    if (cache->log_argv)
+        munmap(cache->log_argv, CACHE_LOG_ARGUMENTS * sizeof *cache->log_argv);
+    if (cache->log_commands)
+        munmap(cache->log_commands, CACHE_LOG_ARGUMENTS * sizeof *cache->log_commands);
+    free(cache->gates);
     free(cache->scratch);
     free(cache->connections);
     free(cache->command_calls);
@@ -244,6 +272,11 @@ static void changed(void *owner, unsigned database, struct mr_span key)
     cache_watch_touched(owner, database, key);
 }
 
+static void removed(void *owner, unsigned database, struct mr_span key, bool expired)
+{
+    cache_effects_removed(owner, database, key);
+}
+
 static int memory_start(struct cache *cache)
 {
     const struct cache_config *config = cache->config;
@@ -251,9 +284,16 @@ static int memory_start(struct cache *cache)
     if (!cache_store_init(&cache->store, limit, config->policy, cache->shared->secret, mr_random(cache->worker)) ||
         !cache_memory_init(&cache->clients, 2 * config->client_memory_max, config->client_memory_max))
         return MR_ERROR_NO_MEMORY;
-    cache->store.listener = (struct cache_store_listener){.changed = changed, .owner = cache};
+    cache->store.listener = (struct cache_store_listener){.changed = changed, .removed = removed, .owner = cache};
     cache->store.type_limits = &cache->settings.limits;
     cache->argv = zeroed_pages(CACHE_ARGUMENTS_MAX * sizeof *cache->argv);
+    if (cache->shared->log) {
+        cache->log_argv = zeroed_pages(CACHE_LOG_ARGUMENTS * sizeof *cache->log_argv);
+        cache->log_commands = zeroed_pages(CACHE_LOG_ARGUMENTS * sizeof *cache->log_commands);
+        cache->gates = calloc(config->connections_max, cache->workers * sizeof *cache->gates);
+        if (!cache->log_argv || !cache->log_commands || !cache->gates)
+            return MR_ERROR_NO_MEMORY;
+    }
     cache->scratch = malloc(CACHE_SCRATCH_BYTES);
     cache->connections = calloc(config->connections_max, sizeof *cache->connections);
     cache->command_calls = calloc(cache_command_count(), sizeof *cache->command_calls);
@@ -292,6 +332,7 @@ static void timers_start(struct cache *cache)
     cache->turn_end = (struct mr_deferred){.run = turn_end, .context = cache};
     mr_timer_init(&cache->background, background_expired, cache);
     mr_timer_init(&cache->second, second_expired, cache);
+    cache->monotonic_offset_ns = clock_ns(CLOCK_MONOTONIC) - (int64_t)mr_now(w);
     cache->unix_offset_ns = unix_ns() - (int64_t)mr_now(w);
     cache->now_ms = cache_unix_ms(cache, mr_now(w));
     mr_timer_set(w, &cache->second, mr_now(w) + MR_SECOND);
@@ -321,6 +362,8 @@ static int cache_start(struct mr_worker *w, const void *configuration, uint64_t 
     timers_start(cache);
     cache_settings_init(cache);
     error = memory_start(cache);
+    if (error == MR_OK && cache->index == cache->workers - 1) /* every shard has its store now */
+        error = cache_durability_load(cache->shared);
     if (error == MR_OK)
         error = listen_start(cache);
     if (error != MR_OK) {
@@ -342,6 +385,7 @@ static void cache_stop(struct mr_worker *w, void *state)
     if (cache->memcached_listener)
         mr_listener_close(cache->memcached_listener);
     cache_connections_stop(cache);
+    cache_durability_stop(cache);
 }
 
 static void cache_release(struct mr_worker *w, void *state)

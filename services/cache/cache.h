@@ -16,6 +16,7 @@ struct cache_blocked_key;
 struct cache_connection;
 struct cache_item;
 struct cache_log;
+struct cache_log_command;
 struct cache_log_worker;
 struct cache_pubsub;
 struct cache_slowlog;
@@ -66,6 +67,7 @@ struct cache_settings {
     uint64_t clients_max;
     uint64_t proto_max_bulk_len;
     uint64_t query_bytes_max, reply_bytes_max, push_bytes_max;
+    int fsync;          /* enum cache_fsync */
     bool active_expire; /* DEBUG SET-ACTIVE-EXPIRE */
     struct cache_type_limits limits;
 };
@@ -98,10 +100,11 @@ struct cache {
 
     /* Time: Unix ms = monotonic + offset, looked at once a second. */
     int64_t unix_offset_ns;
-    uint64_t now_ms;            /* of this turn */
-    bool in_turn;               /* the store was prepared for this turn, and turn_end is due */
-    struct mr_timer second;     /* each second */
-    struct mr_timer background; /* the next expiry, or more to do */
+    int64_t monotonic_offset_ns; /* at start: mr_now may be another clock than the system\'s */
+    uint64_t now_ms;             /* of this turn */
+    bool in_turn;                /* the store was prepared for this turn, and turn_end is due */
+    struct mr_timer second;      /* each second */
+    struct mr_timer background;  /* the next expiry, or more to do */
     mr_time background_armed;
     struct mr_deferred turn_end;
 
@@ -119,10 +122,13 @@ struct cache {
     uint64_t connection_next;                        /* sequence in their ids */
 
     /* Scratch, each used within one call only. */
-    struct cache_argument *argv; /* CACHE_ARGUMENTS_MAX */
-    uint8_t *scratch;            /* CACHE_SCRATCH_BYTES, replies */
-    struct cache_reply reply;    /* the reply of the connection that has its turn */
-    struct cache_reply discard;  /* what CLIENT REPLY OFF throws away */
+    struct cache_argument *argv;            /* CACHE_ARGUMENTS_MAX */
+    struct cache_argument *log_argv;        /* with a log: what one record consists of, CACHE_LOG_ARGUMENTS */
+    struct cache_log_command *log_commands; /* as many */
+    uint8_t *scratch;                       /* CACHE_SCRATCH_BYTES, replies */
+    struct cache_reply reply;               /* the reply of the connection that has its turn */
+    struct cache_reply discard;             /* what CLIENT REPLY OFF throws away */
+    struct cache_reply aside; /* what is said of a command before it is known where it runs */
 
     /* What the commands of several keep. */
     struct cache_watch *watch;
@@ -131,8 +137,10 @@ struct cache {
     struct cache_blocked_key *ready, **ready_end; /* keys whose waiters are served after the call */
     struct cache_pubsub *pubsub;
     struct cache_slowlog *slowlog;
-    struct cache_log_worker *log;
-    uint64_t *command_calls; /* by position in the table: INFO commandstats */
+    struct cache_log_worker *log; /* NULL: no durability */
+    uint64_t saved_changes;       /* store.changes when the last snapshot had ended */
+    uint64_t log_sequence;        /* last record of this shard that was appended */
+    uint64_t *command_calls;      /* by position in the table: INFO commandstats */
     uint64_t *command_us;
 
     /* shard/ */
@@ -147,6 +155,7 @@ struct cache {
     uint64_t commands_before, bytes_in_before, bytes_out_before;
     uint64_t commands_per_second, bytes_in_per_second, bytes_out_per_second;
 };
+#define CACHE_LOG_ARGUMENTS (16u << 20) /* an effect takes 64 bytes of clients' memory at least: 1 GiB of them */
 #define CACHE_SCRATCH_BYTES (64u << 10)
 
 /* Brings time and the budgets of the store to this turn; called first in every event. */

@@ -109,23 +109,39 @@ static void deadline_set(struct cache_connection *c, mr_time deadline)
     }
 }
 
+/* A subscriber, or who waits for a key, may be silent. */
+static bool idle_limited(const struct cache_connection *c)
+{
+    return c->cache->settings.timeout_s && c->state == CACHE_EXPECT_COMMAND && !cache_client_subscribed(&c->client);
+}
+
+static bool sending(const struct cache_connection *c)
+{
+    return !cache_reply_empty(&c->output) || mr_stream_unacknowledged(c->stream);
+}
+
+static mr_time nearer(mr_time a, mr_time b)
+{
+    return a < b ? a : b;
+}
+
 /* The nearest of what may happen to a connection that nobody touches. */
 static void deadline_update(struct cache_connection *c)
 {
     struct cache *cache = c->cache;
     mr_time now = mr_now(cache->worker), deadline = MR_NEVER;
-    if (!cache_reply_empty(&c->output) || mr_stream_unacknowledged(c->stream))
-        deadline = now + cache->config->reply_timeout;
-    else if (c->state == CACHE_EXPECT_KEYS) {
-        if (c->wait_until_ms)
-            deadline =
-                c->wait_until_ms <= cache->now_ms ? now : now + (c->wait_until_ms - cache->now_ms) * MR_MILLISECOND;
-    } else if (cache->settings.timeout_s && !cache_client_subscribed(&c->client))
-        deadline = now + cache->settings.timeout_s * MR_SECOND;
+    if (!sending(c))
+        c->reply_due = MR_NEVER;
+    else if (c->reply_due == MR_NEVER)
+        c->reply_due = now + cache->config->reply_timeout;
+    deadline = c->reply_due;
+    if (c->state == CACHE_EXPECT_KEYS)
+        deadline = nearer(deadline, c->wait_until);
+    if (idle_limited(c))
+        deadline = nearer(deadline, c->client.active + cache->settings.timeout_s * MR_SECOND);
+    c->deadline = MR_NEVER;
     if (deadline != MR_NEVER)
         deadline_set(c, deadline);
-    else
-        c->deadline = MR_NEVER;
 }
 
 static void connection_abort(struct cache_connection *c, enum cache_counter counter)
@@ -144,6 +160,7 @@ static void reply_timeout(struct cache_connection *c)
         return;
     }
     c->acknowledged = acknowledged;
+    c->reply_due = MR_NEVER; /* the peer reads: it has its time again */
     deadline_update(c);
 }
 
@@ -152,22 +169,25 @@ static void run(struct cache_connection *c, bool retry);
 static void timer_expired(struct mr_worker *w, struct mr_timer *t)
 {
     struct cache_connection *c = t->context;
+    mr_time now = mr_now(w);
     c->armed = MR_NEVER;
     if (c->state == CACHE_EXPECT_CLOSE || c->state == CACHE_CONNECTION_FREE || c->deadline == MR_NEVER)
         return;
-    if (mr_now(w) < c->deadline) {
+    if (now < c->deadline) {
         deadline_set(c, c->deadline);
         return;
     }
     cache_turn_begin(c->cache);
-    if (!cache_reply_empty(&c->output) || mr_stream_unacknowledged(c->stream)) {
-        reply_timeout(c);
-    } else if (c->state == CACHE_EXPECT_KEYS && c->wait_until_ms) {
+    if (c->state == CACHE_EXPECT_KEYS && now >= c->wait_until) {
         c->timed_out = true;
         run(c, true);
-    } else if (c->state == CACHE_EXPECT_COMMAND && c->cache->settings.timeout_s) {
+    } else if (sending(c) && now >= c->reply_due) {
+        reply_timeout(c);
+    } else if (!sending(c) && idle_limited(c) && now >= c->client.active + c->cache->settings.timeout_s * MR_SECOND) {
         c->cache->counters[CACHE_COUNTER_IDLE_TIMEOUTS]++;
         cache_connection_kill(c);
+    } else {
+        deadline_update(c);
     }
 }
 
@@ -213,8 +233,12 @@ static void connection_open(struct mr_stream *s, const struct cache_protocol *pr
     }
     cache->counters[CACHE_COUNTER_CONNECTIONS]++;
     mr_time now = mr_now(cache->worker);
-    *c = (struct cache_connection){
-        .cache = cache, .stream = s, .protocol = protocol, .armed = MR_NEVER, .deadline = MR_NEVER};
+    *c = (struct cache_connection){.cache = cache,
+                                   .stream = s,
+                                   .protocol = protocol,
+                                   .armed = MR_NEVER,
+                                   .reply_due = MR_NEVER,
+                                   .deadline = MR_NEVER};
     c->requests_end = &c->requests;
     cache_packed_init(&c->query, &cache->clients);
     cache_reply_init(&c->output, &cache->clients, NULL, 0, 2, cache->settings.reply_bytes_max);
@@ -246,6 +270,7 @@ static void connection_release(struct cache_connection *c)
 {
     struct cache *cache = c->cache;
     cache_connection_unlink(c);
+    cache_hold_release(c);
     mr_timer_cancel(cache->worker, &c->timer);
     cache_client_unsubscribe(cache, &c->client);
     cache_client_unwatch(cache, &c->client);
@@ -305,9 +330,12 @@ void cache_connection_kill(struct cache_connection *c)
 void cache_connection_fail(struct cache_connection *c, enum cache_counter counter, const char *reason)
 {
     c->cache->counters[counter]++;
-    if (reason)
-        c->protocol->refuse(c, &c->cache->reply, reason);
     c->close_after_reply = true;
+    struct cache_reply *reply = reason ? cache_connection_reply(c) : NULL;
+    if (!reply)
+        return;
+    c->protocol->refuse(c, reply, reason);
+    cache_request_local_done(c);
 }
 
 /* -- running ------------------------------------------------------------------------------------------------------------------ */
@@ -378,9 +406,10 @@ static void waiting_run(struct cache_connection *c)
     cache_packed_arguments(&c->query, cache->argv);
     enum cache_step step = cache_dispatch(c, command, cache->argv, argc);
     cache_packed_taken(&c->query, cache->argv);
+    if (step == CACHE_STEP_WAIT)
+        return; /* that its time is over stays true while it waits for shards */
     c->timed_out = false;
-    if (step != CACHE_STEP_WAIT)
-        cache_packed_free(&c->query);
+    cache_packed_free(&c->query);
 }
 
 /* The peer has said its last: it is answered and closed; what it waits for it would not read. */

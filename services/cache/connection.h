@@ -64,8 +64,9 @@ struct cache_connection {
     struct cache_hold *hold;
     uint64_t gate_shards; /* replies in `output` wait for the log, which must have what cache->gates says of these */
     struct cache_connection *gate_next, **gate_link;
-    uint64_t wait_until_ms; /* CACHE_EXPECT_KEYS; 0: for ever */
+    mr_time wait_until; /* CACHE_EXPECT_KEYS; MR_NEVER: for ever */
     struct cache_waiter *waiters;
+    mr_time reply_due;           /* the peer must have taken something until then */
     mr_time deadline, armed;     /* the timer is set for `armed`, which may be earlier than the deadline, never later */
     uint64_t sent, acknowledged; /* bytes handed to the stream; of them, acknowledged when reply_timeout last looked */
     struct mr_timer timer;

@@ -122,3 +122,20 @@ void http_answer_after_body(struct http_connection *c)
 {
     http_connection_set_state(c, EXPECT_BODY);
 }
+
+struct http_ticket http_answer_later(struct http_connection *c)
+{
+    c->ticket = ++c->http->tickets;
+    http_connection_set_state(c, EXPECT_ANSWER);
+    return (struct http_ticket){c, c->ticket};
+}
+
+/* Connections are never freed, and no two tickets are the same: a late answer finds another number, or none. */
+struct http_connection *http_ticket_connection(struct http_ticket t)
+{
+    struct http_connection *c = t.connection;
+    if (c->state != EXPECT_ANSWER || c->ticket != t.number)
+        return NULL;
+    c->ticket = 0;
+    return c;
+}

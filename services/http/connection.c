@@ -5,16 +5,17 @@
 #include <string.h>
 
 const char *const http_connection_state_names[CONNECTION_STATES] = {
-    "FREE",        "EXPECT_REQUEST",     "EXPECT_HEAD_END",   "EXPECT_FILE", "EXPECT_BODY",
-    "EXPECT_ROOM", "EXPECT_DISCARD_END", "EXPECT_LINGER_END", "EXPECT_CLOSE"};
+    "FREE",        "EXPECT_REQUEST", "EXPECT_HEAD_END",    "EXPECT_FILE",       "EXPECT_ANSWER",
+    "EXPECT_BODY", "EXPECT_ROOM",    "EXPECT_DISCARD_END", "EXPECT_LINGER_END", "EXPECT_CLOSE"};
 
 #define TO(state) (1u << (state))
 static const uint16_t legal[CONNECTION_STATES] = {
     [CONNECTION_FREE] = TO(EXPECT_REQUEST),
-    [EXPECT_REQUEST] = TO(EXPECT_HEAD_END) | TO(EXPECT_FILE) | TO(EXPECT_BODY) | TO(EXPECT_ROOM) |
+    [EXPECT_REQUEST] = TO(EXPECT_HEAD_END) | TO(EXPECT_FILE) | TO(EXPECT_ANSWER) | TO(EXPECT_BODY) | TO(EXPECT_ROOM) |
                        TO(EXPECT_LINGER_END) | TO(EXPECT_CLOSE),
-    [EXPECT_HEAD_END] = TO(EXPECT_FILE) | TO(EXPECT_BODY) | TO(EXPECT_ROOM) | TO(EXPECT_CLOSE),
+    [EXPECT_HEAD_END] = TO(EXPECT_FILE) | TO(EXPECT_ANSWER) | TO(EXPECT_BODY) | TO(EXPECT_ROOM) | TO(EXPECT_CLOSE),
     [EXPECT_FILE] = TO(EXPECT_REQUEST) | TO(EXPECT_HEAD_END) | TO(EXPECT_ROOM) | TO(EXPECT_CLOSE),
+    [EXPECT_ANSWER] = TO(EXPECT_ROOM) | TO(EXPECT_CLOSE),
     [EXPECT_BODY] = TO(EXPECT_ROOM) | TO(EXPECT_CLOSE),
     [EXPECT_ROOM] = TO(EXPECT_REQUEST) | TO(EXPECT_DISCARD_END) | TO(EXPECT_LINGER_END) | TO(EXPECT_CLOSE),
     [EXPECT_DISCARD_END] = TO(EXPECT_REQUEST) | TO(EXPECT_LINGER_END) | TO(EXPECT_CLOSE),
@@ -92,7 +93,7 @@ static void head_complete(struct http_connection *c, struct http_request *r, con
     }
     http->counters[HTTP_COUNTER_REQUESTS] += c->file == NULL; /* else it was counted before it waited */
     http_route(c, r, head);
-    if (c->state == EXPECT_FILE) /* http_connection_wake_waiters goes on */
+    if (c->state == EXPECT_FILE || c->state == EXPECT_ANSWER) /* who was asked goes on */
         deadline_after(c, http->config.send_timeout);
 }
 
@@ -324,9 +325,10 @@ static bool step_none(struct http_connection *c)
 }
 
 static bool (*const steps[CONNECTION_STATES])(struct http_connection *c) = {
-    [CONNECTION_FREE] = step_none,       [EXPECT_REQUEST] = step_request,   [EXPECT_HEAD_END] = step_head_end,
-    [EXPECT_FILE] = step_none,           [EXPECT_BODY] = step_body,         [EXPECT_ROOM] = step_room,
-    [EXPECT_DISCARD_END] = step_discard, [EXPECT_LINGER_END] = step_linger, [EXPECT_CLOSE] = step_none,
+    [CONNECTION_FREE] = step_none, [EXPECT_REQUEST] = step_request,     [EXPECT_HEAD_END] = step_head_end,
+    [EXPECT_FILE] = step_none,     [EXPECT_ANSWER] = step_none,         [EXPECT_BODY] = step_body,
+    [EXPECT_ROOM] = step_room,     [EXPECT_DISCARD_END] = step_discard, [EXPECT_LINGER_END] = step_linger,
+    [EXPECT_CLOSE] = step_none,
 };
 
 void http_connection_advance(struct http_connection *c)
@@ -375,6 +377,13 @@ static void timeout_file(struct http_connection *c)
     http_connection_advance(c);
 }
 
+static void timeout_answer(struct http_connection *c)
+{
+    c->ticket = 0;
+    http_answer_refuse(c, 503);
+    http_connection_advance(c);
+}
+
 static void timeout_body(struct http_connection *c)
 {
     c->body.state = BODY_ENDED;
@@ -412,9 +421,10 @@ static void timeout_none(struct http_connection *c)
 }
 
 static void (*const timeouts[CONNECTION_STATES])(struct http_connection *c) = {
-    [CONNECTION_FREE] = timeout_none,       [EXPECT_REQUEST] = timeout_idle,      [EXPECT_HEAD_END] = timeout_head,
-    [EXPECT_FILE] = timeout_file,           [EXPECT_BODY] = timeout_body,         [EXPECT_ROOM] = timeout_send,
-    [EXPECT_DISCARD_END] = timeout_discard, [EXPECT_LINGER_END] = timeout_linger, [EXPECT_CLOSE] = timeout_none,
+    [CONNECTION_FREE] = timeout_none, [EXPECT_REQUEST] = timeout_idle,        [EXPECT_HEAD_END] = timeout_head,
+    [EXPECT_FILE] = timeout_file,     [EXPECT_ANSWER] = timeout_answer,       [EXPECT_BODY] = timeout_body,
+    [EXPECT_ROOM] = timeout_send,     [EXPECT_DISCARD_END] = timeout_discard, [EXPECT_LINGER_END] = timeout_linger,
+    [EXPECT_CLOSE] = timeout_none,
 };
 
 static void timer_expired(struct mr_worker *w, struct mr_timer *t)
@@ -493,6 +503,7 @@ static void on_close(struct mr_stream *s, enum mr_close_reason reason)
         http_file_release(c->file);
         c->file = NULL;
     }
+    c->ticket = 0;
     head_give(c);
     http_output_release(c);
     c->state = CONNECTION_FREE;
@@ -522,5 +533,6 @@ void http_connection_check(const struct http_connection *c)
     assert(c->state != EXPECT_REQUEST || (!o->spill && o->source == SOURCE_NONE));
     assert(o->offset <= o->end && (o->source != SOURCE_FILE || o->offset <= o->read_offset));
     assert(!o->spill || o->spill->start < o->spill->used);
+    assert((c->state == EXPECT_ANSWER) == (c->ticket != 0) || c->state == EXPECT_CLOSE);
     assert(c->state == CONNECTION_FREE || c->armed <= c->deadline);
 }

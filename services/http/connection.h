@@ -1,6 +1,6 @@
 /* One instance of the service on a worker, its connections, and the machine that each of them runs.
  *
- *   EXPECT_REQUEST --bytes--> EXPECT_HEAD_END --head--> [EXPECT_FILE] --> [EXPECT_BODY] --> EXPECT_ROOM --sent--+
+ *   EXPECT_REQUEST --bytes--> EXPECT_HEAD_END --head--> [EXPECT_FILE] --> [EXPECT_BODY, EXPECT_ANSWER] --> EXPECT_ROOM --sent--+
  *        ^                                                                                                     |
  *        +---------------------------------- [EXPECT_DISCARD_END] <--------------------------------------------+
  *                                            EXPECT_LINGER_END --> EXPECT_CLOSE      when the connection must end
@@ -20,7 +20,7 @@
 struct http_config {
     struct mr_endpoint listen;
     char *root;
-    bool status_page, test_endpoints;
+    bool status_page, visits_page, test_endpoints;
     uint64_t connections_max, requests_per_turn;
     uint64_t line_bytes_max, header_bytes_max, header_count_max, body_bytes_max, buffers_max;
     mr_time header_timeout, idle_timeout, body_timeout, send_timeout, linger_timeout;
@@ -39,6 +39,7 @@ enum http_connection_state {
     EXPECT_REQUEST,     /* idle: not a byte of a request has come */
     EXPECT_HEAD_END,    /* part of a head lies in c->head */
     EXPECT_FILE,        /* an offload thread looks for the file; the head is still unread */
+    EXPECT_ANSWER,      /* the handler has asked somebody and will answer later */
     EXPECT_BODY,        /* the handler takes the body */
     EXPECT_ROOM,        /* a response is on its way out */
     EXPECT_DISCARD_END, /* the response is out, a body that nobody wants is still coming in */
@@ -99,6 +100,7 @@ struct http_connection {
     bool blocked;         /* EXPECT_ROOM: the deadline is the send timeout's */
     bool resume;          /* it had its share of this turn: the timer brings it back */
     uint32_t discarded;   /* bytes thrown away since the response, or since our end */
+    uint64_t ticket;      /* EXPECT_ANSWER: which answer it waits for */
     mr_time deadline;
     mr_time armed; /* the timer is set for this; it may be earlier than the deadline, never later */
     struct mr_timer timer;
@@ -121,6 +123,7 @@ struct http {
     bool stopping, released;
     uint32_t crc_table[8][256];
 
+    uint64_t tickets; /* ever given */
     struct http_wire_limits limits;
     struct http_clock clock;
 
@@ -139,6 +142,8 @@ struct http {
     uint32_t read_count, reads_free;
     struct http_read *free_reads;
     struct http_connection *read_waiters, **read_waiters_end;
+
+    struct visit *visits, *free_visits; /* visits_page.c */
 
     uint8_t *pattern;
     struct http_request request; /* scratch: the request under the parser's hand */
@@ -162,6 +167,14 @@ void http_answer_text(struct http_connection *c, int status, const char *type, c
 void http_answer_wait(struct http_connection *c,
                       struct http_file *f);             /* again when `f`, whose reference it takes, is ready */
 void http_answer_after_body(struct http_connection *c); /* http_sink_take for each piece, then http_sink_end */
+/* Later, by any of these, from a callback of whoever was asked: the ticket finds the connection, if it still waits (else NULL);
+ * http_connection_advance follows the answer. */
+struct http_ticket {
+    struct http_connection *connection;
+    uint64_t number;
+};
+struct http_ticket http_answer_later(struct http_connection *c);
+struct http_connection *http_ticket_connection(struct http_ticket t);
 /* ... or these two, with fields of its own in between and http_output_* for the body behind. */
 void http_answer_begin(struct http_connection *c, struct http_head *h, int status);
 void http_answer_end(struct http_connection *c, struct http_head *h, int status);
@@ -189,10 +202,12 @@ void http_static_answer(struct http_connection *c, const struct http_request *r,
 void http_file_answer(struct http_connection *c, const struct http_request *r, const uint8_t *head,
                       struct http_file *f);
 void http_status_page_answer(struct http_connection *c, const struct http_request *r, const uint8_t *head);
+void http_visits_page_answer(struct http_connection *c, const struct http_request *r, const uint8_t *head);
 void http_sink_answer(struct http_connection *c, const struct http_request *r, const uint8_t *head);
 void http_sink_take(struct http_connection *c, struct mr_span payload);
 void http_sink_end(struct http_connection *c);
 void http_bytes_answer(struct http_connection *c, const struct http_request *r, const uint8_t *head);
+bool http_visits_start(struct http *http); /* false: no memory */
 void http_test_endpoints_start(struct http *http);
 
 #endif

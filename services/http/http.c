@@ -27,6 +27,11 @@ static const struct mr_config_key http_keys[] = {
      .offset = AT(status_page),
      .preset = "true",
      .sentence = "answer /status with the counters of the worker"},
+    {.name = "visits_page",
+     .type = MR_CONFIG_BOOL,
+     .offset = AT(visits_page),
+     .preset = "false",
+     .sentence = "answer /visits with a page that counts its visits in the cache: an example of a handler"},
     {.name = "test_endpoints",
      .type = MR_CONFIG_BOOL,
      .offset = AT(test_endpoints),
@@ -217,6 +222,8 @@ static int http_memory_start(struct http *http)
     http->pattern = config->test_endpoints ? malloc(HTTP_PATTERN_BYTES) : NULL;
     if (!http->buffers || !http->connections || (config->test_endpoints && !http->pattern))
         return MR_ERROR_NO_MEMORY;
+    if (config->visits_page && !http_visits_start(http))
+        return MR_ERROR_NO_MEMORY;
     int error = http_reads_start(http);
     return error != MR_OK ? error : http_file_cache_start(http, config->root);
 }
@@ -225,6 +232,7 @@ static void http_destroy(struct http *http)
 {
     http_file_cache_release(http);
     http_reads_release(http);
+    free(http->visits);
     free(http->pattern);
     free(http->connections);
     free(http->buffers);

@@ -20,6 +20,7 @@
 #define HTTP_BUFFER_BYTES_MIN          (16 << 10) /* a pooled buffer also holds what a response could not send: /status fits */
 #define HTTP_READ_BYTES                (128 << 10) /* one read of a streamed file: large enough to hide a disk seek */
 #define HTTP_READS_PER_CONNECTION      2           /* one on its way to the peer, one being read */
+#define HTTP_VISITS_MAX                1024        /* answers of the cache that /visits waits for; more are a 503 */
 #define HTTP_PATTERN_BYTES             (64 << 10)  /* period of /bytes/N */
 #define HTTP_FRESH_TIME                MR_SECOND   /* a cached file is compared with the disk at most this often */
 #define HTTP_STALE_TIME                (2 * MR_SECOND) /* older than this, a request waits for the comparison */

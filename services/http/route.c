@@ -10,6 +10,11 @@ static bool status_enabled(const struct http_config *config)
     return config->status_page;
 }
 
+static bool visits_enabled(const struct http_config *config)
+{
+    return config->visits_page;
+}
+
 static bool test_enabled(const struct http_config *config)
 {
     return config->test_endpoints;
@@ -31,6 +36,7 @@ struct route {
 
 static const struct route routes[] = {
     {"/status", false, ALLOW(GET) | ALLOW(HEAD), "GET, HEAD, OPTIONS", status_enabled, http_status_page_answer},
+    {"/visits", true, ALLOW(GET) | ALLOW(HEAD), "GET, HEAD, OPTIONS", visits_enabled, http_visits_page_answer},
     {"/sink", false, ALLOW(PUT) | ALLOW(POST), "PUT, POST, OPTIONS", test_enabled, http_sink_answer},
     {"/bytes/", true, ALLOW(GET) | ALLOW(HEAD), "GET, HEAD, OPTIONS", test_enabled, http_bytes_answer},
     {"/", true, ALLOW(GET) | ALLOW(HEAD), "GET, HEAD, OPTIONS", always, http_static_answer},

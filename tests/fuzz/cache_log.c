@@ -77,7 +77,7 @@ static void scan(const uint8_t *bytes, size_t n, enum cache_file_kind kind)
 
 static void payload(const uint8_t *bytes, size_t n)
 {
-    struct cache_transaction t;
+    struct cache_log_transaction t;
     struct seen seen = {0};
     if (!cache_record_parse(bytes, n, &t))
         return;

@@ -286,6 +286,11 @@ void fake_group(struct mr_worker *const *workers, unsigned n)
     }
 }
 
+bool fake_worker_busy(const struct mr_worker *w)
+{
+    return w->jobs || w->held || w->deferred;
+}
+
 void fake_post_hold(struct mr_worker *w, bool hold)
 {
     w->post_hold = hold;

@@ -20,6 +20,8 @@ void fake_offload_refuse(struct mr_worker *w, bool refuse);
 void fake_offload_hold(struct mr_worker *w, bool hold); /* completions wait until this is false again */
 unsigned fake_streams_open(const struct mr_worker *w);
 
+bool fake_worker_busy(const struct mr_worker *w); /* messages, completions or deferred work wait for its next turn */
+
 /* A client connects to the service's first listener, or to the one that it opened as the index-th. */
 struct mr_stream *fake_open(struct mr_worker *w);
 struct mr_stream *fake_open_listener(struct mr_worker *w, unsigned index);

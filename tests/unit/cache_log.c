@@ -181,7 +181,7 @@ static void payload_malformed_is_refused(void **state)
         {"\0\5\200\0\0\0\0\0", 8, false, "a command of no arguments"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct cache_transaction t;
+        struct cache_log_transaction t;
         if (cache_record_parse((const uint8_t *)cases[i].bytes, cases[i].n, &t) != cases[i].good)
             fail_msg("%s", cases[i].why);
     }

@@ -274,10 +274,14 @@ enum cache_outcome cache_call_execute(struct cache_call *call)
             return room == CACHE_ROOM_NEVER ? CACHE_DONE : CACHE_AGAIN;
         }
     }
+    if (cache->log && !cache_effects_begin(call)) {
+        refused(call);
+        return CACHE_DONE;
+    }
     enum cache_outcome outcome = run(call);
     if (outcome == CACHE_DONE)
         count(call);
-    if (call->changes && cache->log && !call->replaying)
+    if (cache->log && !call->replaying)
         cache_effects_log(call);
     if (call->effects)
         cache_effects_free(cache, call->effects);

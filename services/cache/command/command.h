@@ -61,6 +61,8 @@ struct cache_command {
     const struct cache_command *subcommands; /* ends with name NULL */
 };
 
+#define CACHE_CALL_ROPES 16 /* long arguments of one logged command */
+
 /* One running command. */
 struct cache_call {
     struct cache *cache;         /* the executing worker's instance */
@@ -82,6 +84,8 @@ struct cache_call {
     uint64_t wait_until_ms; /* with CACHE_WAIT: Unix ms, 0: for ever */
     struct cache_effect *effects, **effects_end; /* what the log gets instead of argv, see cache_call_propagate */
     struct cache_transaction *transaction;       /* EXEC around it; NULL: none */
+    struct cache_rope *ropes[CACHE_CALL_ROPES];  /* effect.c: shared with the log */
+    unsigned rope_count;
 };
 
 /* The store that owns `key`; it is this worker's, or held for this call. */

@@ -21,9 +21,14 @@ void cache_transaction_init(struct cache_transaction *t);
 /* All of its effects as one record of the log; frees them. */
 void cache_transaction_log(struct cache *cache, struct cache_transaction *t);
 
+/* Before the function: keeps what the log will need of long arguments, which the function may take over. False: no memory. */
+bool cache_effects_begin(struct cache_call *call);
 /* After a call that changed something: to the log, or to the transaction around it. */
 void cache_effects_log(struct cache_call *call);
 void cache_effects_free(struct cache *cache, struct cache_effect *first);
+
+/* A key that time or eviction removed; from the store's listener. */
+void cache_effects_removed(struct cache *owner, unsigned database, struct mr_span key);
 
 /* Whether the log has what shard `shard` numbered `sequence`, as safe as the policy promises. Without a log: true. */
 bool cache_effects_durable(const struct cache *cache, unsigned shard, uint64_t sequence);

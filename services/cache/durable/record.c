@@ -99,7 +99,7 @@ static bool varint_take(struct mr_span *s, uint64_t *value)
     return false;
 }
 
-static bool parts_take(struct mr_span *s, struct cache_transaction *t)
+static bool parts_take(struct mr_span *s, struct cache_log_transaction *t)
 {
     uint64_t count, shard;
     if (!varint_take(s, &count) || count > CACHE_RECORD_PARTS_MAX)
@@ -136,10 +136,10 @@ static bool zeros(struct mr_span s)
     return s.length < 8;
 }
 
-bool cache_record_parse(const uint8_t *payload, size_t n, struct cache_transaction *t)
+bool cache_record_parse(const uint8_t *payload, size_t n, struct cache_log_transaction *t)
 {
     struct mr_span s = {payload, n};
-    *t = (struct cache_transaction){0};
+    *t = (struct cache_log_transaction){0};
     if (!parts_take(&s, t))
         return false;
     const uint8_t *begin = s.data;
@@ -154,7 +154,7 @@ bool cache_record_parse(const uint8_t *payload, size_t n, struct cache_transacti
     return zeros(s);
 }
 
-unsigned cache_transaction_next(const struct cache_transaction *t, size_t *at, unsigned *database,
+unsigned cache_transaction_next(const struct cache_log_transaction *t, size_t *at, unsigned *database,
                                 struct cache_argument *argv)
 {
     struct mr_span s = {t->commands.data + *at, t->commands.length - *at};

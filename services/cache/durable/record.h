@@ -42,7 +42,7 @@ struct cache_record_header {
 };
 
 /* A payload whose every length was proven. `commands` borrows. */
-struct cache_transaction {
+struct cache_log_transaction {
     unsigned part_count;
     struct cache_log_part parts[CACHE_RECORD_PARTS_MAX];
     uint64_t ms; /* Unix */
@@ -61,9 +61,9 @@ void cache_record_header_parse(const uint8_t bytes[CACHE_RECORD_HEADER_BYTES], s
 uint32_t cache_record_crc_begin(const uint8_t bytes[CACHE_RECORD_HEADER_BYTES]);
 
 /* Proves the whole payload once; afterwards cache_transaction_next cannot fail. False: malformed. */
-bool cache_record_parse(const uint8_t *payload, size_t n, struct cache_transaction *t);
+bool cache_record_parse(const uint8_t *payload, size_t n, struct cache_log_transaction *t);
 /* The next command at *at (begins with 0): fills argv, which has room for argc_max, and returns argc; 0: no more. */
-unsigned cache_transaction_next(const struct cache_transaction *t, size_t *at, unsigned *database,
+unsigned cache_transaction_next(const struct cache_log_transaction *t, size_t *at, unsigned *database,
                                 struct cache_argument *argv);
 
 /* Returns bytes written, at most CACHE_VARINT_MAX. */

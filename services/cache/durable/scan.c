@@ -112,7 +112,7 @@ static bool vouched_for(struct cache_reader *r, uint64_t id, uint64_t bad)
 }
 
 /* False: a command was refused. */
-static bool replay(const struct cache_transaction *t, const struct cache_log_target *target,
+static bool replay(const struct cache_log_transaction *t, const struct cache_log_target *target,
                    struct cache_argument *argv, struct cache_scan *scan)
 {
     unsigned argc, database = 0;
@@ -153,7 +153,7 @@ static bool argv_grow(struct scanner *s, unsigned argc)
 /* One good record. False: the scan has ended, and why is noted. */
 static bool record_take(struct scanner *s, const uint8_t *payload, uint64_t n, enum cache_file_kind kind)
 {
-    struct cache_transaction t;
+    struct cache_log_transaction t;
     s->scan->end = CACHE_SCAN_DAMAGED;
     if (s->ended || !cache_record_parse(payload, (size_t)n, &t) || !argv_grow(s, t.argc_max))
         return false;

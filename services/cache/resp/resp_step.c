@@ -16,26 +16,47 @@ static struct cache_resp_limits limits_of(const struct cache_connection *c)
                                       .inline_bytes_max = CACHE_INLINE_MAX};
 }
 
+/* Behind commands that are with other workers a place in their order is taken only when it is known that the command runs here: what
+ * is said about it before is written aside. */
+static struct cache_reply *aside_begin(struct cache_connection *c)
+{
+    struct cache *cache = c->cache;
+    if (__builtin_expect(c->requests == NULL, 1))
+        return cache_connection_reply(c);
+    cache_reply_init(&cache->aside, &cache->clients, NULL, 0, c->client.protocol, UINT64_MAX);
+    return &cache->aside;
+}
+
+static enum cache_step aside_end(struct cache_connection *c, const struct cache_reply *said)
+{
+    struct cache *cache = c->cache;
+    if (said != &cache->aside)
+        return CACHE_STEP_ON;
+    struct cache_reply *reply = cache_connection_reply(c);
+    cache_reply_settle(&cache->aside);
+    if (reply)
+        cache_reply_copy(reply, &cache->aside);
+    cache_reply_free(&cache->aside);
+    cache_request_local_done(c);
+    return CACHE_STEP_ON;
+}
+
 /* Whole, wherever its arguments lie. */
 static enum cache_step command_run(struct cache_connection *c, struct cache_argument *argv, unsigned argc)
 {
     struct cache *cache = c->cache;
     struct cache_client *client = &c->client;
-    struct cache_reply *reply = cache_connection_reply(c);
-    if (!reply)
-        return CACHE_STEP_ON;
+    struct cache_reply *reply = aside_begin(c);
     client->active = mr_now(cache->worker);
     const struct cache_command *command = cache_call_admit(cache, client, argv, argc, reply);
     if (!command) {
         cache->counters[CACHE_COUNTER_COMMANDS_FAILED]++;
-        cache_request_local_done(c);
-        return CACHE_STEP_ON;
+        return aside_end(c, reply);
     }
     client->last = command;
     if (__builtin_expect(client->multi, 0) && !(command->flags & CACHE_RUNS_IN_MULTI)) {
         cache_multi_queue(cache, client, command, argv, argc, reply);
-        cache_request_local_done(c);
-        return CACHE_STEP_ON;
+        return aside_end(c, reply);
     }
     return cache_dispatch(c, command, argv, argc);
 }

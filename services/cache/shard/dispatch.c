@@ -50,6 +50,15 @@ static void reply_discard(struct cache_connection *c)
         c->client.reply_mode = CACHE_REPLY_SKIP;
 }
 
+/* On the monotonic clock: setting the wall clock neither cuts nor stretches a wait. */
+static mr_time wait_until(const struct cache *cache, uint64_t until_ms)
+{
+    uint64_t ms = until_ms > cache->now_ms ? until_ms - cache->now_ms : 0;
+    if (!until_ms || ms > UINT64_MAX / 2 / MR_MILLISECOND)
+        return MR_NEVER;
+    return mr_now(cache->worker) + ms * MR_MILLISECOND;
+}
+
 static enum cache_step run_here(struct cache_connection *c, const struct cache_command *command,
                                 struct cache_argument *argv, unsigned argc)
 {
@@ -71,12 +80,14 @@ static enum cache_step run_here(struct cache_connection *c, const struct cache_c
     if (__builtin_expect(outcome == CACHE_AGAIN, 0))
         return wait_for(c, CACHE_EXPECT_ROOM, command, argv, argc);
     if (__builtin_expect(outcome == CACHE_WAIT, 0)) {
-        c->wait_until_ms = call.wait_until_ms;
+        if (!c->wait_until) /* called again, it waits no longer than it said first */
+            c->wait_until = wait_until(cache, call.wait_until_ms);
         enum cache_step step = wait_for(c, CACHE_EXPECT_KEYS, command, argv, argc);
         if (step == CACHE_STEP_WAIT && !cache_blocked_wait(c, &call))
             cache_connection_fail(c, CACHE_COUNTER_QUERY_OVERFLOWS, NULL);
         return step;
     }
+    c->wait_until = 0;
     if (__builtin_expect(cache->log != NULL, 0) && cache_effects_gate(&call, &gate))
         cache_output_gate(c, call.gate_shard, gate);
     if (__builtin_expect(reply == &cache->discard, 0))

@@ -13,7 +13,8 @@ struct cache_hold {
     struct cache_item item;              /* on its way to the shard that is asked, and back */
     struct cache_hold *next;             /* in the queue of a shard */
     struct cache *by;                    /* the worker that runs the command */
-    struct cache_connection *connection; /* NULL: it has been given up */
+    struct cache_connection *connection; /* NULL: it has been given up, or `run` */
+    void (*run)(struct cache *cache);    /* no connection asked: all is held for this */
     uint64_t wanted, granted;            /* a bit a shard */
     unsigned asking;
     unsigned returning; /* shards on their way back */
@@ -112,12 +113,16 @@ static void hold_granted(struct cache *here, struct cache_item *item)
 {
     struct cache_hold *h = (struct cache_hold *)item;
     h->granted |= UINT64_C(1) << h->asking;
-    if (!h->connection)
+    if (!h->connection && !h->run)
         give_back(h);
-    else if (h->granted == h->wanted)
-        cache_connection_run(h->connection);
-    else
+    else if (h->granted != h->wanted)
         hold_next(h);
+    else if (h->connection)
+        cache_connection_run(h->connection);
+    else {
+        h->run(here);
+        give_back(h);
+    }
 }
 
 static void hold_next(struct cache_hold *h)
@@ -155,4 +160,24 @@ void cache_hold_release(struct cache_connection *c)
     h->connection = NULL;
     if (h->granted == h->wanted)
         give_back(h);
+}
+
+struct cache *cache_shard_worker(struct cache *shard)
+{
+    return shard->holder ? shard->holder->by : shard;
+}
+
+bool cache_hold_all(struct cache *cache, void (*run)(struct cache *cache))
+{
+    if (cache->workers == 1) {
+        run(cache);
+        return true;
+    }
+    struct cache_hold *h = cache_memory_alloc(&cache->clients, hold_bytes(cache));
+    if (!h)
+        return false;
+    *h = (struct cache_hold){
+        .by = cache, .run = run, .wanted = cache->workers == 64 ? UINT64_MAX : (UINT64_C(1) << cache->workers) - 1};
+    hold_next(h);
+    return true;
 }

@@ -5,21 +5,25 @@
 #include "cache/output.h"
 #include "cache/shard/shard.h"
 
-static struct cache_request *request_new(struct cache_connection *c, const struct cache_command *command)
+static struct cache_request *request_make(struct cache *cache, const struct cache_command *command, unsigned database,
+                                          uint8_t protocol)
 {
-    struct cache *cache = c->cache;
     struct cache_request *r = cache_memory_alloc(&cache->clients, sizeof *r);
     if (!r)
         return NULL;
-    *r = (struct cache_request){.home = cache,
-                                .connection = c,
-                                .command = command,
-                                .database = c->client.database,
-                                .protocol = c->client.protocol,
-                                .remaining = 1};
+    *r = (struct cache_request){
+        .home = cache, .command = command, .database = database, .protocol = protocol, .remaining = 1};
     cache_packed_init(&r->packed, &cache->clients);
     cache_reply_init(&r->reply, &cache->clients, r->scratch, sizeof r->scratch, r->protocol,
                      cache->settings.reply_bytes_max);
+    return r;
+}
+
+static struct cache_request *request_new(struct cache_connection *c, const struct cache_command *command)
+{
+    struct cache_request *r = request_make(c->cache, command, c->client.database, c->client.protocol);
+    if (r)
+        r->connection = c;
     return r;
 }
 
@@ -158,6 +162,23 @@ void cache_request_forward(struct cache_request *r, unsigned owner)
     cache_send(r->home, owner, &r->item);
 }
 
+bool cache_request_ask(struct cache *cache, const struct cache_command *command, struct cache_argument *argv,
+                       unsigned argc, unsigned owner,
+                       void (*finished)(struct cache *here, struct cache_request *r, void *context), void *context)
+{
+    struct cache_request *r = request_make(cache, command, 0, 2);
+    if (!r)
+        return false;
+    if (!request_pack(r, argv, argc)) {
+        request_destroy(r);
+        return false;
+    }
+    r->finished = finished;
+    r->context = context;
+    cache_request_forward(r, owner);
+    return true;
+}
+
 /* -- back home --------------------------------------------------------------------------------------------------------------- */
 
 /* The owner's blocks, copied: they go home as a chain and are freed there. */
@@ -254,6 +275,11 @@ static void request_back(struct cache *here, struct cache_item *item)
     struct cache_connection *c = r->connection;
     reply_bring_home(here, r, r->ran_at);
     r->done = true;
+    if (r->finished) {
+        r->finished(here, r, r->context);
+        request_destroy(r);
+        return;
+    }
     if (r->parent) {
         r = r->parent;
         if (--r->remaining)

@@ -35,6 +35,9 @@ struct cache_request {
     uint64_t gate_sequence;               /* of the owner's log sequence */
     uint32_t remaining;                   /* fan-out: replies that are not back; else 1 */
     struct cache_request *parent, *parts; /* of a fan-out */
+    /* Of the C interface, which has no connection: called once when the reply is home. */
+    void (*finished)(struct cache *here, struct cache_request *r, void *context);
+    void *context;
     unsigned database, owner, ran_at;
     uint8_t protocol;
     bool done;
@@ -51,6 +54,10 @@ void cache_request_free(struct cache *cache, struct cache_connection *c);
 /* The local command behind forwarded ones has written its reply; nothing when there are none. */
 void cache_request_local_done(struct cache_connection *c);
 void cache_request_forward(struct cache_request *r, unsigned owner);
+/* For the C interface: to `owner`, which may be ourselves; `finished` is called once. False: no memory. */
+bool cache_request_ask(struct cache *cache, const struct cache_command *command, struct cache_argument *argv,
+                       unsigned argc, unsigned owner,
+                       void (*finished)(struct cache *here, struct cache_request *r, void *context), void *context);
 /* Every worker runs it; false: no memory. */
 bool cache_request_fan_out(struct cache_connection *c, const struct cache_command *command, struct cache_argument *argv,
                            unsigned argc);
@@ -67,6 +74,11 @@ static inline bool cache_shard_free(const struct cache *cache)
     return cache->holder == NULL;
 }
 
+/* The worker that runs commands on this shard now: its own, or who holds it. */
+struct cache *cache_shard_worker(struct cache *shard);
+/* Holds every shard, runs `run` on this worker, gives them back: for what no connection asked for. False: no memory. */
+bool cache_hold_all(struct cache *cache, void (*run)(struct cache *cache));
+
 /* The store is ours again in the middle of a turn. */
 void cache_turn_prepare(struct cache *cache);
 
@@ -74,6 +86,5 @@ void cache_turn_prepare(struct cache *cache);
 void cache_extent_let_go(struct cache *cache, struct cache_reply_block *block);
 
 bool cache_shard_start(struct cache *cache);
-void cache_shard_release(struct cache *cache);
 
 #endif
