@@ -44,6 +44,13 @@ static enum cache_outcome entry_move(struct cache_call *call, const struct place
     *moved = false;
     if (room != CACHE_ROOM_READY)
         return cache_room_outcome(room);
+    if (!cache_store_peek(from->store, from->database, from->key)) { /* it was what had to go for the room */
+        if (from->database == to->database)
+            cache_reply_error(call->reply, "ERR no such key");
+        else
+            cache_reply_integer(call->reply, 0);
+        return CACHE_DONE;
+    }
     *moved = value_move(call, from, to);
     if (!*moved)
         cache_reply_out_of_memory(call->reply);
