@@ -149,6 +149,17 @@ static void zset_each(struct sort *s, sort_each *each)
         each(s, cache_sort_text_of(cache_zset_get(&z, at).member, NULL));
 }
 
+static void list_each(struct sort *s, sort_each *each)
+{
+    const struct cache_list *l = cache_list_of(s->source);
+    bool backwards = s->unsorted && s->descending;
+    struct cache_list_at at = backwards ? cache_list_last(l) : cache_list_first(l);
+    for (; at.node; at = backwards ? cache_list_previous(at) : cache_list_next(at)) {
+        struct cache_list_element x = cache_list_get(at);
+        each(s, cache_sort_text_of(x.span, x.rope));
+    }
+}
+
 static void source_each(struct sort *s, sort_each *each)
 {
     if (!s->source)
@@ -158,10 +169,7 @@ static void source_each(struct sort *s, sort_each *each)
     } else if (s->source->type == CACHE_ZSET) {
         zset_each(s, each);
     } else {
-        for (struct cache_list_at at = cache_list_first(cache_list_of(s->source)); at.node; at = cache_list_next(at)) {
-            struct cache_list_element x = cache_list_get(at);
-            each(s, cache_sort_text_of(x.span, x.rope));
-        }
+        list_each(s, each);
     }
 }
 

@@ -7,6 +7,7 @@
 
 #include "cache/command/pop.h"
 #include "cache/command/zset.h"
+#include "cache/type/encoding_limits.h"
 #include "cache/type/set.h"
 
 #define ORDERED_KEYS_MAX 256 /* operands that are taken in the order of their size, as Redis does with all */
@@ -319,7 +320,7 @@ static void calculate(struct algebra *a)
 static bool result_make(struct algebra *a, struct cache_store *store)
 {
     operands_order(a); /* anew: making room may have removed operands */
-    if (!cache_zset_create(&a->result, store, 0, 0)) {
+    if (!cache_zset_create(&a->result, store, a->stores ? 0 : UINT64_MAX, 0)) {
         cache_reply_no_memory(a->call->reply);
         return false;
     }
@@ -341,6 +342,8 @@ static enum cache_room result_reserve(struct algebra *a, struct mr_span key)
         members += operand_count(&o);
         bytes += operand_bytes(&o);
     }
+    if (!a->stores) /* never compact: what is only replied keeps a negative zero */
+        members += 1 + cache_type_limits_of(cache_call_store(a->call, key))->zset_max_listpack_entries;
     return cache_zset_store_reserve(a->call, key, members, bytes);
 }
 
