@@ -368,6 +368,17 @@ static void scan_reply(struct cache_reply *r, struct cache_zset_element x)
     cache_reply_bulk(r, text, n);
 }
 
+/* A listpack keeps whole scores as integers, and shows them so. */
+static void scan_reply_compact(struct cache_reply *r, struct cache_zset_element x)
+{
+    if (x.score < -0x1p62 || x.score > 0x1p62 || x.score != (double)(int64_t)x.score) {
+        scan_reply(r, x);
+        return;
+    }
+    cache_reply_bulk(r, x.member.data, x.member.length);
+    cache_reply_bulk_integer(r, (int64_t)x.score);
+}
+
 static void scan_emit(struct cache_reply *r, void *item)
 {
     scan_reply(r, cache_zset_item(item));
@@ -384,7 +395,7 @@ static void scan_compact(struct cache_call *call, const struct cache_zset *z, co
     for (cache_zset_at at = cache_zset_at_rank(z, 0); at; at = cache_zset_next(z, at)) {
         struct cache_zset_element x = cache_zset_get(z, at);
         if (cache_scan_matches(o, x.member))
-            scan_reply(call->reply, x);
+            scan_reply_compact(call->reply, x);
     }
 }
 
