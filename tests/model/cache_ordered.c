@@ -267,7 +267,8 @@ static void assert_zset(const struct cache_zset *z)
 static void zset_operation(struct cache_zset *z, uint32_t longest)
 {
     struct text member = {below(longest + 1), (char)('a' + below(4))};
-    double score = (double)below(10) - 5 + (below(5) ? 0 : 1.0 / 3);
+    static const double scales[] = {1, 1, 100, 20000, 1e9, 1e17, 1.0 / 3};
+    double score = ((double)below(10) - 5) * scales[below(7)] + 0.0;
     int at = zset_model_find(member);
     unsigned kind = below(20);
     if (kind < 14 && zset_count < MODEL_MAX) {

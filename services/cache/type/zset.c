@@ -96,10 +96,47 @@ static uint32_t pair_next(const struct cache_compact *c, uint32_t at)
     return cache_compact_next(c, cache_compact_next(c, at));
 }
 
+/* A score takes 1, 2 or 4 bytes when it is such an integer, else the 8 of a double: its length says which. A negative zero
+ * becomes zero, as in a listpack of Redis. */
+struct score_bytes {
+    uint8_t bytes[sizeof(double)];
+    uint8_t length;
+};
+
+static struct score_bytes score_pack(double score)
+{
+    struct score_bytes packed = {.length = sizeof(score)};
+    memcpy(packed.bytes, &score, sizeof(score));
+    if (!(score >= INT32_MIN && score <= INT32_MAX) || score != (int32_t)score)
+        return packed;
+    int32_t whole = (int32_t)score; /* the low bytes come first */
+    packed.length = whole == (int8_t)whole ? 1 : whole == (int16_t)whole ? 2 : 4;
+    for (unsigned i = 0; i < packed.length; i++)
+        packed.bytes[i] = (uint8_t)((uint32_t)whole >> 8 * i);
+    return packed;
+}
+
+static double score_unpack(struct mr_span packed)
+{
+    const uint8_t *b = packed.data;
+    double score;
+    switch (packed.length) {
+    case 1:
+        return (int8_t)b[0];
+    case 2:
+        return (int16_t)(b[0] | b[1] << 8);
+    case 4:
+        return (int32_t)(b[0] | b[1] << 8 | b[2] << 16 | (uint32_t)b[3] << 24);
+    default:
+        memcpy(&score, b, sizeof(score));
+        return score;
+    }
+}
+
 static struct cache_zset_element pair_get(const struct cache_compact *c, uint32_t at)
 {
     struct cache_zset_element x = {.member = cache_compact_get(c, at)};
-    memcpy(&x.score, cache_compact_get(c, cache_compact_next(c, at)).data, sizeof(x.score));
+    x.score = score_unpack(cache_compact_get(c, cache_compact_next(c, at)));
     return x;
 }
 
@@ -123,6 +160,7 @@ static bool before_element(const void *bound, struct cache_zset_element x)
     return cache_zset_compare(x, *(const struct cache_zset_element *)bound) < 0;
 }
 
+/* At most. */
 static uint32_t pair_bytes(struct mr_span member)
 {
     return (uint32_t)(cache_compact_element_bytes(member.length) + cache_compact_element_bytes(sizeof(double)));
@@ -134,13 +172,13 @@ static bool pair_insert(struct cache_zset *z, struct cache_zset_element x, uint3
     struct cache_memory *m = &z->store->memory;
     struct cache_compact *c = compact_of(z);
     uint64_t rank;
-    x.score += 0.0; /* no negative zero, as in Redis's compact form, which has integers */
     uint32_t at = pair_seek(c, before_element, &x, &rank);
     *place = at ? at : c->used;
     bool done = cache_compact_insert(m, &c, at, x.member.data, x.member.length);
     if (done) {
         uint32_t behind = *place + (uint32_t)cache_compact_element_bytes(x.member.length);
-        done = cache_compact_insert(m, &c, at ? behind : 0, &x.score, sizeof(x.score));
+        struct score_bytes score = score_pack(x.score);
+        done = cache_compact_insert(m, &c, at ? behind : 0, score.bytes, score.length);
         if (!done)
             (void)cache_compact_erase(m, &c, *place, 1);
     }
@@ -160,13 +198,13 @@ static void pair_erase(struct cache_zset *z, uint32_t at, uint64_t pairs)
 /* The new pair comes first, so that the old one stays when there is no memory. */
 static enum cache_zset_change pair_update(struct cache_zset *z, uint32_t old, struct cache_zset_element x)
 {
-    uint32_t bytes = pair_bytes(x.member), place;
+    uint32_t before_used = compact_of(z)->used, place;
     struct cache_zset_element before = pair_get(compact_of(z), old);
     if (before.score == x.score)
         return CACHE_ZSET_SAME;
     if (!pair_insert(z, x, &place))
         return CACHE_ZSET_NO_MEMORY;
-    pair_erase(z, place <= old ? old + bytes : old, 1);
+    pair_erase(z, place <= old ? old + compact_of(z)->used - before_used : old, 1);
     return CACHE_ZSET_UPDATED;
 }
 

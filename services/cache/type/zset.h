@@ -1,6 +1,6 @@
 /* Sorted sets: members with a score, in the order of score and then of the member's bytes.
  *
- * Few short members lie as pairs (member, 8 bytes of score) in one compact collection, in order. Beyond
+ * Few short members lie as pairs (member, 1 to 8 bytes of score) in one compact collection, in order. Beyond
  * `zset-max-listpack-entries` or `-value` they become nodes that are both in a table by member and in a skip list (Pugh 1990)
  * whose links carry their span, so that a rank is a sum on the way down:
  *
