@@ -10,6 +10,8 @@
 #include "cache/durable/snapshot.h"
 #include "cache/shard/shard.h"
 
+#define REPLAY_TURNS_MAX 1000000 /* for one command: each turn evicts or frees something, or it is hopeless */
+
 int cache_durability_open(struct cache_shared *shared)
 {
     const struct cache_config *config = shared->config;
@@ -52,6 +54,36 @@ static bool refused(const struct cache_argument *argv, const char *why)
     return false;
 }
 
+/* A store's work of a turn, without which neither its clock begins nor its budgets are filled again. */
+static void stores_turn(const struct cache_shared *shared)
+{
+    for (unsigned i = 0; i < shared->workers; i++) {
+        cache_store_turn(&shared->instance[i]->store, shared->instance[i]->now_ms);
+        cache_store_background(&shared->instance[i]->store);
+    }
+}
+
+/* Time in the replay is what it was: a key that was alive when a command changed it is alive for it again. */
+static void replay_begin(void *context, uint64_t ms)
+{
+    struct cache_shared *shared = context;
+    for (unsigned i = 0; i < shared->workers; i++)
+        shared->instance[i]->now_ms = ms;
+    stores_turn(shared);
+}
+
+/* Room that is made over turns is waited for as a client would. */
+static bool replay_run(const struct cache_shared *shared, struct cache_call *call)
+{
+    for (unsigned i = 0; i < REPLAY_TURNS_MAX; i++) {
+        enum cache_outcome outcome = cache_call_execute(call);
+        if (outcome != CACHE_AGAIN)
+            return outcome == CACHE_DONE;
+        stores_turn(shared);
+    }
+    return false;
+}
+
 /* Keys decide where it goes: the number of workers may be another than when it was written. */
 static bool replay(void *context, unsigned database, const struct cache_argument *argv, unsigned argc)
 {
@@ -81,7 +113,7 @@ static bool replay(void *context, unsigned database, const struct cache_argument
                               .reply = &reply,
                               .replaying = true};
     bool fits = c->arity >= 0 ? argc == (unsigned)c->arity : argc >= (unsigned)-c->arity;
-    bool good = fits && c->function && cache_call_execute(&call) == CACHE_DONE;
+    bool good = fits && c->function && replay_run(shared, &call);
     cache_reply_free(&reply);
     return good || refused(argv, fits ? "it cannot be run" : "wrong number of arguments");
 }
@@ -156,12 +188,14 @@ static void before_change(void *owner, struct cache_entry *e)
 
 int cache_durability_load(struct cache_shared *shared)
 {
-    struct cache_log_target target = {.command = replay, .context = shared};
+    struct cache_log_target target = {.begin = replay_begin, .command = replay, .context = shared};
     if (!shared->log)
         return MR_OK;
+    uint64_t now_ms = shared->instance[0]->now_ms;
     int error = cache_log_load(shared->log, &target);
     for (unsigned i = 0; error == MR_OK && i < shared->workers; i++) {
         struct cache *cache = shared->instance[i];
+        cache->now_ms = now_ms;
         struct cache_log_hooks hooks = {durable, drop, rewrite_due, snapshot_ended, cache};
         cache->log = cache_log_worker_create(shared->log, cache->worker, &hooks);
         cache->store.listener.before_change = before_change;
