@@ -272,6 +272,22 @@ static void long_elements_move_whole(void **state)
     });
 }
 
+static void key_that_is_too_long_is_refused(void **state)
+{
+    (void)state;
+    static const char *const commands[] = {"lset %s 0 x", "linsert %s before a b", "lpush %s x",
+                                           "lmove %s l left left"};
+    static uint8_t key[CACHE_KEY_MAX + 1];
+    memset(key, 'k', sizeof(key));
+    for (unsigned i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+        size_t n;
+        const char *reply = cache_session_run_bytes(session, commands[i], key, sizeof(key), &n);
+        assert_int_equal(reply[0], '-');
+        assert_false(session->waits);
+        assert_int_equal(session->changes, 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -283,6 +299,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(sort_orders_by_value_and_by_what_keys_say, session_start, session_stop),
         cmocka_unit_test_setup_teardown(nulls_are_those_of_resp3, session_start, session_stop),
         cmocka_unit_test_setup_teardown(blocking_pops_of_nothing_wait, session_start, session_stop),
+        cmocka_unit_test_setup_teardown(key_that_is_too_long_is_refused, session_start, session_stop),
         cmocka_unit_test_setup_teardown(long_elements_move_whole, session_start, session_stop),
     };
     return exchange_tests_run(tests);

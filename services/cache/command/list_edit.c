@@ -25,7 +25,7 @@ enum cache_outcome cache_list_lset(struct cache_call *call)
     struct cache_list_target t;
     struct cache_list_element x;
     struct cache_argument *value = &call->argv[3];
-    enum cache_outcome outcome;
+    enum cache_outcome outcome = CACHE_DONE;
     int64_t index;
     struct mr_span key;
     if (!cache_call_key(call, &call->argv[1], &key) || !list_with_room(call, value, &t, &outcome))
@@ -80,7 +80,7 @@ enum cache_outcome cache_list_linsert(struct cache_call *call)
     struct cache_list_target t;
     struct cache_list_element x;
     struct cache_argument *value = &call->argv[4];
-    enum cache_outcome outcome;
+    enum cache_outcome outcome = CACHE_DONE;
     struct mr_span key;
     bool behind = cache_argument_is(&call->argv[2], "after");
     if (!behind && !cache_argument_is(&call->argv[2], "before")) {
