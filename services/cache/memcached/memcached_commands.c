@@ -78,7 +78,10 @@ enum cache_outcome cache_memcached_flush(struct cache_call *call)
 /* While another worker holds our shard it waits for the next second. The log knows the time that flush_all gave. */
 void cache_memcached_flush_due(struct cache *cache)
 {
-    if (!cache->memcached_flush_ms || cache->now_ms < cache->memcached_flush_ms || !cache_shard_free(cache))
+    if (!cache->memcached_flush_ms || !cache_shard_free(cache))
+        return;
+    cache_turn_begin(cache);
+    if (cache->now_ms < cache->memcached_flush_ms)
         return;
     cache->memcached_flush_ms = 0;
     cache_store_flush(&cache->store, 0);
