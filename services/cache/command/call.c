@@ -129,6 +129,8 @@ enum cache_room cache_call_room(struct cache_call *call)
     uint64_t asked = 0;
     enum cache_room room = CACHE_ROOM_READY;
     for (int i = 0; i < n && room == CACHE_ROOM_READY; i++) {
+        if (n < KEYS_MAX && call->argv[positions[i]].rope)
+            continue; /* too long for a key: the function will say */
         struct cache_store *s = n == KEYS_MAX ? cache_call_each_store(call, (unsigned)i)
                                               : cache_call_store(call, cache_argument_span(&call->argv[positions[i]]));
         if (!s)
