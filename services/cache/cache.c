@@ -11,11 +11,12 @@
 #include "cache/blocked.h"
 #include "cache/command/effect.h"
 #include "cache/command/session.h"
+#include "cache/command/slowlog.h"
 #include "cache/command/table.h"
 #include "cache/connection.h"
-#include "cache/memcached/memcached.h"
 #include "cache/durability.h"
 #include "cache/durable/log.h"
+#include "cache/memcached/memcached.h"
 #include "cache/shard/shard.h"
 
 #define AT(member) offsetof(struct cache_config, member)
@@ -300,7 +301,7 @@ static int memory_start(struct cache *cache)
     cache->command_us = calloc(cache_command_count(), sizeof *cache->command_us);
     bool complete = cache->argv && cache->scratch && cache->connections && cache->command_calls && cache->command_us &&
                     cache_blocked_start(cache) && cache_watch_start(cache) && cache_pubsub_start(cache) &&
-                    cache_shard_start(cache);
+                    cache_slowlog_start(cache) && cache_shard_start(cache);
     return complete ? MR_OK : MR_ERROR_NO_MEMORY;
 }
 

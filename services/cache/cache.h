@@ -128,7 +128,7 @@ struct cache {
     uint8_t *scratch;                       /* CACHE_SCRATCH_BYTES, replies */
     struct cache_reply reply;               /* the reply of the connection that has its turn */
     struct cache_reply discard;             /* what CLIENT REPLY OFF throws away */
-    struct cache_reply aside; /* what is said of a command before it is known where it runs */
+    struct cache_reply aside;               /* what is said of a command before it is known where it runs */
 
     /* What the commands of several keep. */
     struct cache_watch *watch;

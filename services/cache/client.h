@@ -32,7 +32,7 @@ struct cache_client {
     uint32_t queued;
     struct cache_watched *watched;            /* transaction.c */
     struct cache_subscription *subscriptions; /* pubsub.c; channels, patterns and shard channels */
-    uint32_t channels, patterns;
+    uint32_t channels, patterns, shard_channels;
     char name[64], library[64], library_version[32];
     const struct cache_command *last;
     uint64_t commands;
@@ -42,7 +42,7 @@ struct cache_client {
 /* A subscriber with RESP2 may only (un)subscribe, PING, QUIT, RESET. */
 static inline bool cache_client_subscribed(const struct cache_client *c)
 {
-    return c->channels + c->patterns != 0;
+    return c->channels + c->patterns + c->shard_channels != 0;
 }
 
 /* transaction.c and pubsub.c: what a client leaves behind when it goes, or says RESET. */

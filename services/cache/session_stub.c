@@ -17,14 +17,8 @@ const struct cache_command cache_commands_connection[] = {
     {.name = "ping", .function = ping, .arity = -1, .flags = CACHE_FAST},
     {.name = "echo", .function = echo, .arity = 2, .flags = CACHE_FAST},
     {.name = NULL}};
-const struct cache_command cache_commands_pubsub[] = {{.name = NULL}}, cache_commands_transaction[] = {{.name = NULL}},
-                           cache_commands_server[] = {{.name = NULL}};
-const struct cache_join cache_joins[] = {{0}};
+const struct cache_command cache_commands_transaction[] = {{.name = NULL}}, cache_commands_server[] = {{.name = NULL}};
 bool cache_watch_start(struct cache *c)
-{
-    return true;
-}
-bool cache_pubsub_start(struct cache *c)
 {
     return true;
 }
@@ -43,12 +37,6 @@ void cache_client_discard(struct cache *cache, struct cache_client *c)
 {
 }
 void cache_client_unwatch(struct cache *cache, struct cache_client *c)
-{
-}
-void cache_client_unsubscribe(struct cache *cache, struct cache_client *c)
-{
-}
-void cache_slowlog_add(struct cache *cache, const struct cache_call *call, uint64_t us)
 {
 }
 void cache_settings_init(struct cache *c)

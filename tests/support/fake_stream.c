@@ -349,6 +349,16 @@ void mr_stream_set_context(struct mr_stream *s, void *context)
     s->context = context;
 }
 
+void mr_stream_local(const struct mr_stream *s, struct mr_endpoint *out)
+{
+    *out = (struct mr_endpoint){mr_address_ip4(0xc6120002), 1};
+}
+
+void mr_stream_remote(const struct mr_stream *s, struct mr_endpoint *out)
+{
+    *out = (struct mr_endpoint){mr_address_ip4(0xc6120001), 40000};
+}
+
 struct mr_worker *mr_stream_worker(const struct mr_stream *s)
 {
     return s->worker;

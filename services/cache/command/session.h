@@ -20,10 +20,6 @@ uint64_t cache_multi_shards(const struct cache *cache, const struct cache_client
 
 /* pubsub.c */
 bool cache_pubsub_start(struct cache *cache);
-void cache_pubsub_release(struct cache *cache);
-/* Delivers to this worker's subscribers; returns how many clients got it. */
-uint64_t cache_pubsub_publish(struct cache *cache, struct mr_span channel, struct mr_span message);
-
 /* config.c: what CONFIG GET and SET know; `cache_settings_changed` applies a change on every worker (by message). */
 void cache_settings_init(struct cache *cache);
 void cache_settings_apply(struct cache *cache, const struct cache_settings *s);

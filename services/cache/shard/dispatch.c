@@ -222,7 +222,7 @@ static enum cache_step dispatch_shards(struct cache_connection *c, const struct 
             cache_connection_fail(c, CACHE_COUNTER_QUERY_OVERFLOWS, NULL);
         return CACHE_STEP_ON;
     }
-    mask = shards_of(c, command, argv, argc);
+    mask = command->flags & CACHE_PUBSUB ? 0 : shards_of(c, command, argv, argc); /* subscribers are ours */
     if (!mask)
         return c->requests && !(command->flags & CACHE_FAST) ? wait_for(c, CACHE_EXPECT_REPLIES, command, argv, argc)
                                                              : run_here(c, command, argv, argc);

@@ -110,7 +110,7 @@ static bool request_run(struct cache *here, struct cache_request *r)
                               .argc = r->packed.argc,
                               .database = r->database,
                               .reply = &r->reply,
-                              .part = r->parent != NULL};
+                              .part = (r->command->flags & CACHE_FAN_OUT) != 0};
     uint64_t gate;
     cache_packed_arguments(&r->packed, here->argv);
     r->reply.memory = &here->clients;
