@@ -196,6 +196,8 @@ int cache_durability_load(struct cache_shared *shared)
     for (unsigned i = 0; error == MR_OK && i < shared->workers; i++) {
         struct cache *cache = shared->instance[i];
         cache->now_ms = now_ms;
+        if (cache->store.stat.evicted) /* the log does not know of them */
+            cache_log_want_rewrite(shared->log);
         struct cache_log_hooks hooks = {durable, drop, rewrite_due, snapshot_ended, cache};
         cache->log = cache_log_worker_create(shared->log, cache->worker, &hooks);
         cache->store.listener.before_change = before_change;

@@ -87,6 +87,7 @@ void base_finished(struct cache_log *log, bool done)
     } else {
         atomic_store(&log->stat.last_rewrite_ok, done);
         atomic_fetch_add(&log->stat.rewrites, done);
+        log->rewrite_wanted &= !done;
     }
     mr_log(done ? MR_LOG_INFO : MR_LOG_WARNING, "cache", "%s: %s of %lu commands, %lu bytes %s", log->folder.path,
            use_name(log), (unsigned long)log->base_commands, (unsigned long)log->base.size,

@@ -132,6 +132,11 @@ void cache_log_set_rewrite(struct cache_log *log, uint64_t percentage, uint64_t 
     log->options.rewrite_bytes_min = bytes_min;
 }
 
+void cache_log_want_rewrite(struct cache_log *log)
+{
+    log->rewrite_wanted = true;
+}
+
 void cache_log_status(const struct cache_log *log, struct cache_log_status *out)
 {
     *out = (struct cache_log_status){

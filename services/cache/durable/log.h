@@ -88,6 +88,9 @@ void cache_log_error_text(const struct cache_log_worker *lw, char text[128]); /*
 void cache_log_set_fsync(struct cache_log *log, enum cache_fsync fsync);                    /* on worker 0 */
 void cache_log_set_rewrite(struct cache_log *log, uint64_t percentage, uint64_t bytes_min); /* on worker 0 */
 
+/* On worker 0, or before it turns: the log is rewritten soon, since replaying it does not give what the stores hold. */
+void cache_log_want_rewrite(struct cache_log *log);
+
 /* For INFO and tests, from any worker: each number is true of some moment. */
 struct cache_log_status {
     bool log, rewriting, saving, last_rewrite_ok, last_save_ok;

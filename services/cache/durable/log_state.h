@@ -205,7 +205,8 @@ struct cache_log {
     uint64_t before_bytes; /* of base and logs before the current one */
     uint8_t owed[CACHE_WORKERS_MAX];
     struct cache_log_list home[CACHE_WORKERS_MAX];
-    bool rewrite_asked;
+    bool rewrite_asked;  /* in this second */
+    bool rewrite_wanted; /* whatever the sizes: the files may not say what the stores hold */
 
     /* Worker 0: the snapshot. */
     enum { LOG_USE_REWRITE, LOG_USE_SAVE } use; /* enum cache_snapshot_use */

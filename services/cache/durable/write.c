@@ -89,11 +89,10 @@ static void rewrite_if_due(struct cache_log *log)
 {
     uint64_t bytes = log->before_bytes + log->file_size, percentage = log->options.rewrite_percentage;
     const struct cache_log_hooks *hooks = &log->worker[0]->hooks;
-    if (percentage == 0 || log->rewrite_asked || !hooks->rewrite || bytes < log->options.rewrite_bytes_min ||
-        atomic_load(&log->snapshot_running))
-        return;
-    uint64_t base = log->base_bytes ? log->base_bytes : 1;
-    if ((bytes - (bytes < base ? bytes : base)) * 100 / base < percentage)
+    uint64_t base = log->base_bytes ? log->base_bytes : 1, grown = bytes > base ? bytes - base : 0;
+    bool due = percentage && bytes >= log->options.rewrite_bytes_min && grown * 100 / base >= percentage;
+    if (!log->options.log || !hooks->rewrite || log->rewrite_asked || atomic_load(&log->snapshot_running) ||
+        !(due || log->rewrite_wanted))
         return;
     log->rewrite_asked = true; /* until the next tick */
     hooks->rewrite(hooks->context);
@@ -151,6 +150,7 @@ static void job_done(struct mr_worker *w, void *argument)
         if (log->file.generation != log->file_generation) /* the switch was done, the rest was not */
             files_adopt(log, false);
         error_set(log, j->error, j->what);
+        log->rewrite_wanted |= j->error == EIO; /* what the kernel held of earlier writes may be gone */
         log->retrying = true;
         log_timer_set(log, &log->retry, LOG_RETRY);
     } else {
