@@ -50,6 +50,8 @@ struct mr_port {
 struct mr_worker {
     mr_time now;
     struct mr_deferred *deferred;
+    const char *service_name; /* what mr_service_find finds */
+    void *service_state;
     struct mr_timer *timers; /* unsorted, chained through node.next */
     struct job *jobs, **jobs_end;
     struct job *held, **held_end; /* messages posted while on hold */
@@ -182,9 +184,15 @@ void mr_log(enum mr_log_level level, const char *area, const char *format, ...)
 
 /* Timers. */
 
+void fake_service_add(struct mr_worker *w, const char *name, void *state)
+{
+    w->service_name = name;
+    w->service_state = state;
+}
+
 void *mr_service_find(const struct mr_worker *w, const char *name)
 {
-    return NULL;
+    return w->service_name && !strcmp(w->service_name, name) ? w->service_state : NULL;
 }
 
 void mr_defer(struct mr_worker *w, struct mr_deferred *d)

@@ -18,6 +18,7 @@ void fake_turn(struct mr_worker *w);                   /* completions of offload
 void fake_pass(struct mr_worker *w, mr_time duration); /* time goes by, in turns of at most 100 ms */
 void fake_offload_refuse(struct mr_worker *w, bool refuse);
 void fake_offload_hold(struct mr_worker *w, bool hold); /* completions wait until this is false again */
+void fake_service_add(struct mr_worker *w, const char *name, void *state); /* one, for mr_service_find */
 unsigned fake_streams_open(const struct mr_worker *w);
 
 bool fake_worker_busy(const struct mr_worker *w); /* messages, completions or deferred work wait for its next turn */

@@ -212,6 +212,7 @@ static void reply_bring_home(struct cache *here, struct cache_request *r, unsign
             b->extent = NULL;
     }
     fresh.failed |= r->reply.failed;
+    cache_reply_settle(&fresh);
     r->reply = fresh;
     struct cache_item *item = (struct cache_item *)first->message;
     item->run = blocks_home;
