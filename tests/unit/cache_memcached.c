@@ -11,17 +11,24 @@
 #include "cache/memcached/memcached.h"
 #include "tests/support/fake_stream.h"
 
+#define WORKERS_MAX 3
+
 struct fixture {
-    struct mr_worker *w;
+    struct mr_worker *w; /* the first: clients talk to this one */
     void *state;
+    unsigned workers;
+    struct mr_worker **worker;
+    void *states[WORKERS_MAX];
+    void *shared;
 };
 
+static struct mr_worker *all_workers[WORKERS_MAX]; /* the group refers to it */
 static struct cache_config config;
-static uint64_t counters[CACHE_COUNTERS];
+static uint64_t counters[WORKERS_MAX][CACHE_COUNTERS];
 
-static struct fixture cache_begin(void)
+static struct fixture cache_begin_workers(unsigned workers)
 {
-    struct fixture f = {.w = fake_worker_create()};
+    struct fixture f = {.workers = workers, .worker = all_workers};
     config = (struct cache_config){.listen.port = 6379,
                                    .memcached.port = 11211,
                                    .memory_max = UINT64_C(64) << 20,
@@ -35,27 +42,46 @@ static struct fixture cache_begin(void)
                                    .commands_per_turn = 64,
                                    .item_bytes_max = UINT64_C(1) << 20};
     memset(counters, 0, sizeof counters);
-    assert_int_equal(cache_service.start(f.w, &config, counters, &f.state), MR_OK);
+    assert_int_equal(cache_service.open(&config, workers, &f.shared), MR_OK);
+    for (unsigned i = 0; i < workers; i++)
+        f.worker[i] = fake_worker_create();
+    fake_group(f.worker, workers);
+    for (unsigned i = 0; i < workers; i++) {
+        f.states[i] = f.shared;
+        assert_int_equal(cache_service.start(f.worker[i], &config, counters[i], &f.states[i]), MR_OK);
+    }
+    f.w = f.worker[0];
+    f.state = f.states[0];
     return f;
 }
 
-static void cache_finish(struct fixture *f)
+static struct fixture cache_begin(void)
 {
-    cache_service.stop(f->w, f->state);
-    fake_turn(f->w);
-    cache_service.release(f->w, f->state);
-    fake_worker_free(f->w);
-}
-
-static struct mr_stream *memcached_open(struct fixture *f)
-{
-    return fake_open_listener(f->w, 1);
+    return cache_begin_workers(1);
 }
 
 static void turns(struct fixture *f)
 {
     for (unsigned i = 0; i < 64; i++)
-        fake_turn(f->w);
+        for (unsigned k = 0; k < f->workers; k++)
+            fake_turn(f->worker[k]);
+}
+
+static void cache_finish(struct fixture *f)
+{
+    for (unsigned i = 0; i < f->workers; i++)
+        cache_service.stop(f->worker[i], f->states[i]);
+    turns(f);
+    for (unsigned i = 0; i < f->workers; i++)
+        cache_service.release(f->worker[i], f->states[i]);
+    for (unsigned i = 0; i < f->workers; i++)
+        fake_worker_free(f->worker[i]);
+    cache_service.close(f->shared);
+}
+
+static struct mr_stream *memcached_open(struct fixture *f)
+{
+    return fake_open_listener(f->w, 1);
 }
 
 struct exchange {
@@ -211,9 +237,10 @@ static const struct binary_exchange binary_exchanges[] = {
 };
 
 /* Runs `input` in pieces that end at `cut` and then at the end; 0: byte by byte. */
-static void exchange_run(const void *input, size_t n, const void *output, size_t m, size_t cut, const char *reason)
+static void exchange_run(unsigned workers, const void *input, size_t n, const void *output, size_t m, size_t cut,
+                         const char *reason)
 {
-    struct fixture f = cache_begin();
+    struct fixture f = cache_begin_workers(workers);
     struct mr_stream *s = memcached_open(&f);
     size_t got, step = cut ? cut : 1;
     for (size_t at = 0; at < n && !fake_closed(s) && !fake_shutdown_seen(s); step = cut ? n - cut : 1) {
@@ -224,8 +251,8 @@ static void exchange_run(const void *input, size_t n, const void *output, size_t
     turns(&f);
     const char *text = fake_output(s, &got);
     if (got != m || memcmp(text, output, m) != 0)
-        fail_msg("%s, cut %zu: \"%s\" (%zu bytes), expected \"%s\" (%zu bytes)", reason, cut, text, got,
-                 (const char *)output, m);
+        fail_msg("%s, %u workers, cut %zu: \"%s\" (%zu bytes), expected \"%s\" (%zu bytes)", reason, workers, cut, text,
+                 got, (const char *)output, m);
     if (!fake_closed(s))
         fake_end(s);
     turns(&f);
@@ -234,9 +261,11 @@ static void exchange_run(const void *input, size_t n, const void *output, size_t
 
 static void every_cut(const void *input, size_t n, const void *output, size_t m, const char *reason)
 {
-    exchange_run(input, n, output, m, 0, reason);
+    exchange_run(1, input, n, output, m, 0, reason);
+    for (unsigned workers = 1; workers <= WORKERS_MAX; workers++)
+        exchange_run(workers, input, n, output, m, n, reason);
     for (size_t cut = 1; cut <= n; cut += n > 300 ? 17 : 1)
-        exchange_run(input, n, output, m, cut, reason);
+        exchange_run(1, input, n, output, m, cut, reason);
 }
 
 static void text_as_memcached_answers_it(void **state)

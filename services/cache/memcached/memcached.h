@@ -73,6 +73,9 @@ struct cache_memcached_request {
     bool no_update;                            /* the access leaves no trace */
     bool wants_value;                          /* meta v */
     bool decrements;
+    bool expiry_before;        /* meta t in front of T: the expiry that was */
+    bool expiry_before_vivify; /* ... in front of N */
+    bool recaches_before;      /* meta R in front of T */
     uint8_t wants_count;
     uint8_t opaque_length;                 /* of the text; binary: 4 */
     char wants[CACHE_MEMCACHED_FLAGS_MAX]; /* letters of meta flags to answer, in order */
@@ -115,7 +118,7 @@ struct cache_memcached_hit {
     uint32_t access_s; /* since the access before */
     bool fetched;      /* had been, before */
     bool stale, sent, won, base64;
-    uint64_t expires_ms, now_ms;
+    uint64_t expires_ms, expires_before_ms, now_ms;
 };
 
 /* How a dialect replies. `text` parts are the key as it came. */

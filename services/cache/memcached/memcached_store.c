@@ -22,6 +22,7 @@ struct execution {
     struct mr_span key;
     struct cache_argument *value;
     struct cache_memcached_hit hit;
+    bool touched; /* hit.expires_before_ms is what it was before that */
 };
 
 enum { AGAIN = CACHE_MEMCACHED_ANSWERS, VALUE, NUMBER }; /* beside the answers that stand for themselves */
@@ -67,6 +68,8 @@ static void look(struct execution *x, struct cache_entry *e)
     struct cache_memcached_hit *h = &x->hit;
     h->entry = e;
     h->expires_ms = cache_entry_expires_ms(e);
+    if (!x->touched)
+        h->expires_before_ms = h->expires_ms;
     h->now_ms = x->call->now_ms;
     if (!part)
         return;
@@ -96,11 +99,21 @@ static struct cache_entry *expire(struct execution *x, struct cache_entry *e, ui
     return expires_ms ? cache_store_expire_at(x->store, e, expires_ms) : cache_store_persist(x->store, e);
 }
 
+static void expiry_remember(struct execution *x, const struct cache_entry *e)
+{
+    x->hit.expires_before_ms = cache_entry_expires_ms(e);
+    x->touched = true;
+}
+
 /* Only the time changes: whoever compares CAS afterwards still has the value that he read. */
 static struct cache_entry *touch(struct execution *x, struct cache_entry *e)
 {
     uint64_t cas = cas_of(e);
-    e = expire(x, e, x->r.expires_ms);
+    expiry_remember(x, e);
+    if (x->r.op == CACHE_MEMCACHED_GET && x->r.expires_ms == 1) /* got once more, and then no more */
+        e = cache_store_expire_at(x->store, e, x->call->now_ms);
+    else
+        e = expire(x, e, x->r.expires_ms);
     cache_call_changed(x->call, x->store, x->key);
     if (e && cache_entry_memcached(e))
         cache_entry_memcached(e)->cas = cas;
@@ -133,8 +146,11 @@ static int put(struct execution *x, struct cache_argument *value, uint32_t clien
     return CACHE_MEMCACHED_STORED;
 }
 
+/* An item that a miss makes: before, it had no expiry. */
 static int put_bytes(struct execution *x, const void *data, size_t n, uint64_t expires_ms, uint32_t meta)
 {
+    x->touched = true;
+    x->r.expiry_before = x->r.expiry_before_vivify;
     int got = room(x, cache_store_string_cost(x->store, x->key.length, n) + 2 * CACHE_EXPIRY_COST);
     if (got != CACHE_MEMCACHED_OK)
         return got;
@@ -144,14 +160,22 @@ static int put_bytes(struct execution *x, const void *data, size_t n, uint64_t e
 
 /* -- storing ---------------------------------------------------------------------------------------------------------------- */
 
-static int put_whole(struct execution *x, bool stale)
+/* `old` not NULL: an older value than the one that is there. It goes in, stale, with the time and the token of that one. */
+static int put_whole(struct execution *x, const struct cache_entry *old)
 {
     uint64_t bytes = x->value->data ? x->value->length : 0;
     int got = room(x, cache_store_string_cost(x->store, x->key.length, bytes) + 2 * CACHE_EXPIRY_COST);
     if (got != CACHE_MEMCACHED_OK)
         return got;
-    uint32_t meta = (x->r.key_base64 ? META_BASE64 : 0) | (stale ? META_STALE : 0);
-    return put(x, x->value, x->r.flags, x->r.expires_ms, meta);
+    uint32_t meta = x->r.key_base64 ? META_BASE64 : 0;
+    uint64_t expires_ms = x->r.expires_ms;
+    if (old) {
+        old = find(x); /* making room may have taken it */
+        const struct cache_memcached_part *part = old ? cache_entry_memcached(old) : NULL;
+        meta |= META_STALE | (part ? part->meta & META_SENT : 0);
+        expires_ms = old ? cache_entry_expires_ms(old) : expires_ms;
+    }
+    return put(x, x->value, x->r.flags, expires_ms, meta);
 }
 
 static bool append_argument(struct cache_rope *to, const struct cache_argument *a)
@@ -185,7 +209,7 @@ static void rope_drop(struct cache_rope *rope)
     cache_rope_free_step(rope, &budget);
 }
 
-/* Flags, time and token stay those of the item. */
+/* The client's flags and the time stay those of the item. */
 static int put_joined(struct execution *x, struct cache_entry *e)
 {
     bool append = x->r.mode == CACHE_MEMCACHED_APPEND;
@@ -209,7 +233,7 @@ static int put_joined(struct execution *x, struct cache_entry *e)
         return CACHE_MEMCACHED_NO_MEMORY;
     }
     const struct cache_memcached_part *part = cache_entry_memcached(e);
-    uint32_t flags = part ? part->flags : 0, meta = part ? part->meta & META_FLAGS : 0;
+    uint32_t flags = part ? part->flags : 0, meta = x->r.key_base64 ? META_BASE64 : 0;
     uint64_t expires_ms = cache_entry_expires_ms(e);
     uint8_t bytes[CACHE_SMALL_MAX];
     struct cache_argument value = {NULL, (uint32_t)n, rope};
@@ -232,18 +256,18 @@ static int store(struct execution *x)
     if (!e && compares)
         return CACHE_MEMCACHED_NOT_FOUND;
     if (!e)
-        return r->mode == CACHE_MEMCACHED_SET || r->mode == CACHE_MEMCACHED_ADD ? put_whole(x, false)
+        return r->mode == CACHE_MEMCACHED_SET || r->mode == CACHE_MEMCACHED_ADD ? put_whole(x, NULL)
                                                                                 : CACHE_MEMCACHED_NOT_STORED;
     bool same = r->has_cas && r->cas == cas_of(e), older = r->invalidates && r->cas < cas_of(e);
     if (compares && !same && !older)
         return CACHE_MEMCACHED_EXISTS;
     if (compares)
-        return put_whole(x, !same);
+        return put_whole(x, same ? NULL : e);
     if (r->mode == CACHE_MEMCACHED_ADD || (joins && e->type != CACHE_STRING))
         return CACHE_MEMCACHED_NOT_STORED;
     if (joins)
         return r->has_cas && !same ? CACHE_MEMCACHED_EXISTS : put_joined(x, e);
-    return put_whole(x, false);
+    return put_whole(x, NULL);
 }
 
 /* -- getting ---------------------------------------------------------------------------------------------------------------- */
@@ -253,18 +277,18 @@ static uint32_t token_give(struct execution *x)
 {
     const struct cache_memcached_request *r = &x->r;
     struct cache_memcached_hit *h = &x->hit;
-    bool soon = r->recaches && h->expires_ms && h->expires_ms < h->now_ms + (uint64_t)r->recache_s * 1000;
+    uint64_t expires_ms = r->recaches_before ? h->expires_before_ms : h->expires_ms;
+    bool soon = r->recaches && expires_ms && expires_ms < h->now_ms + (uint64_t)r->recache_s * 1000;
     h->won = !h->sent && (h->stale || soon);
     return h->won ? META_SENT : 0;
 }
 
 static int vivify(struct execution *x)
 {
-    uint32_t meta = META_SENT | (x->r.key_base64 ? META_BASE64 : 0);
-    int got = put_bytes(x, "", 0, x->r.vivify_ms, meta);
+    int got = put_bytes(x, "", 0, x->r.vivify_ms, META_SENT | META_FETCHED);
     if (got != CACHE_MEMCACHED_STORED)
         return got;
-    x->hit.sent = false;
+    x->hit.sent = x->hit.fetched = false; /* what is so for the next */
     x->hit.won = true;
     return x->hit.entry ? VALUE : CACHE_MEMCACHED_NOT_FOUND;
 }
@@ -314,19 +338,22 @@ static int touch_only(struct execution *x)
     if (!e)
         return CACHE_MEMCACHED_NOT_FOUND;
     e = touch(x, e);
-    if (e)
+    if (e) {
         look(x, e);
+        const struct cache_memcached_part *part = cache_entry_memcached(e);
+        meta_set(x, e, META_FETCHED | (part ? part->meta & META_FLAGS : 0));
+    }
     return CACHE_MEMCACHED_TOUCHED;
 }
 
 /* -- numbers ---------------------------------------------------------------------------------------------------------------- */
 
-/* As strtoull reads it, and as memcached takes it: space in front and behind. */
+/* As strtoull reads it, and as memcached takes it: space in front, and anything behind a space. */
 static bool number_read(const struct cache_entry *e, uint64_t *value)
 {
     char digits[24];
     struct mr_span span = cache_string_span(e, digits);
-    if (!span.data || span.length > 20)
+    if (!span.data)
         return false;
     const uint8_t *p = span.data, *end = p + span.length;
     while (p < end && isspace(*p))
@@ -347,6 +374,7 @@ static int number_make(struct execution *x)
     if (got != CACHE_MEMCACHED_STORED)
         return got;
     x->hit.number = x->r.initial;
+    x->r.quiet = x->r.quiet && x->r.dialect != CACHE_MEMCACHED_META; /* that it was made is always told */
     return NUMBER;
 }
 
@@ -355,10 +383,12 @@ static int arithmetic(struct execution *x)
     struct cache_entry *e = find(x);
     if (!e)
         return x->r.vivifies ? number_make(x) : CACHE_MEMCACHED_NOT_FOUND;
+    if (e->type != CACHE_STRING || cache_string_length(e) == 0)
+        return CACHE_MEMCACHED_NON_NUMERIC;
     if (x->r.has_cas && x->r.cas != cas_of(e))
         return CACHE_MEMCACHED_EXISTS;
     uint64_t value;
-    if (e->type != CACHE_STRING || !number_read(e, &value))
+    if (!number_read(e, &value))
         return CACHE_MEMCACHED_NON_NUMERIC;
     value = !x->r.decrements ? value + x->r.delta : value > x->r.delta ? value - x->r.delta : 0;
     int got = room(x, cache_store_string_cost(x->store, x->key.length, 24) + 2 * CACHE_EXPIRY_COST);
@@ -369,6 +399,7 @@ static int arithmetic(struct execution *x)
         return CACHE_MEMCACHED_NOT_FOUND;
     char text[24];
     int n = snprintf(text, sizeof text, "%llu", (unsigned long long)value);
+    bool longer = (uint64_t)n > cache_string_length(e);
     e = cache_store_replace(x->store, e, (struct mr_span){(const uint8_t *)text, (size_t)n});
     if (e && needs_part(x, e)) {
         struct cache_entry *with_part = cache_store_memcached(x->store, e);
@@ -376,8 +407,12 @@ static int arithmetic(struct execution *x)
     }
     if (!e)
         return CACHE_MEMCACHED_NO_MEMORY;
-    if (x->r.touches)
+    const struct cache_memcached_part *part = cache_entry_memcached(e);
+    meta_set(x, e, part && !longer ? part->meta & META_FLAGS : 0); /* a longer number makes another item */
+    if (x->r.touches) {
+        expiry_remember(x, e);
         e = expire(x, e, x->r.expires_ms);
+    }
     cache_call_changed(x->call, x->store, x->key);
     if (e)
         look(x, e);

@@ -26,12 +26,12 @@ static void flag_key(struct cache_reply *reply, struct mr_span key, bool base64)
         cache_reply_raw(reply, " b", 2);
 }
 
-static void flag_expiry(struct cache_reply *reply, const struct cache_memcached_hit *h)
+static void flag_expiry(struct cache_reply *reply, uint64_t expires_ms, uint64_t now_ms)
 {
-    if (!h->expires_ms)
+    if (!expires_ms)
         cache_reply_raw(reply, " t-1", 4);
     else
-        flag_number(reply, 't', h->expires_ms > h->now_ms ? (h->expires_ms - h->now_ms + 999) / 1000 : 0);
+        flag_number(reply, 't', expires_ms > now_ms ? (expires_ms - now_ms + 999) / 1000 : 0);
 }
 
 /* `hit` NULL: nothing is known but what the request brought. */
@@ -44,10 +44,10 @@ static void flag_add(struct cache_reply *reply, const struct cache_memcached_req
         cache_reply_raw(reply, r->opaque, r->opaque_length);
     } else if (letter == 'k') {
         flag_key(reply, key, get && has ? h->base64 : r->key_base64);
-    } else if (letter == 'c' && has) {
-        flag_number(reply, 'c', h->cas);
+    } else if (letter == 'c' && (has || r->op == CACHE_MEMCACHED_STORE)) {
+        flag_number(reply, 'c', has ? h->cas : 0);
     } else if (letter == 't' && has && r->op != CACHE_MEMCACHED_STORE) {
-        flag_expiry(reply, h);
+        flag_expiry(reply, r->expiry_before ? h->expires_before_ms : h->expires_ms, h->now_ms);
     } else if (!has || !get) {
         return;
     } else if (letter == 's') {

@@ -60,6 +60,7 @@ struct line {
             return CACHE_MEMCACHED_BAD_TOKEN;
         r->recaches = true;
         r->recache_s = (uint32_t)number;
+        r->recaches_before = !r->touches;
     }
     action client_flags {
         if (!unsigned_read(token, &positive))
@@ -90,7 +91,11 @@ struct line {
         memcpy(r->opaque, token.data, token.length);
         r->opaque_length = (uint8_t)token.length;
     }
-    action want { r->wants[r->wants_count++] = (char)*p; }
+    action want {
+        r->wants[r->wants_count++] = (char)*p;
+        r->expiry_before |= *p == 't' && !r->touches; /* flags work in their order */
+        r->expiry_before_vivify |= *p == 't' && !r->vivifies;
+    }
 
     main := "b" @base64 | "v" @value | "q" @quiet | "u" @no_update | "I" @invalidate | "N" @vivify | "T" @expiry
           | "R" @recache | "F" @client_flags | "C" @compare | "J" @initial | "D" @delta | "M" @mode
