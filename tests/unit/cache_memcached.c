@@ -350,31 +350,45 @@ static void redis_clients_see_the_same_values(void **state)
     cache_finish(&f);
 }
 
-static void large_values_arrive_and_go_in_pieces(void **state)
+static void large_value_round(unsigned workers, const char *key)
 {
     enum { LENGTH = 1000000 };
-    struct fixture f = cache_begin();
+    struct fixture f = cache_begin_workers(workers);
     struct mr_stream *s = memcached_open(&f);
     char *value = malloc(LENGTH + 3);
+    char line[64];
     size_t n;
     for (int i = 0; i < LENGTH; i++)
         value[i] = (char)('a' + i % 26);
     memcpy(value + LENGTH, "\r\n", 3);
-    ask(s, "set a 0 0 1000000\r\n");
+    sprintf(line, "set %s 0 0 1000000\r\n", key);
+    ask(s, line);
     for (size_t at = 0; at < LENGTH + 2; at += 9000)
         fake_input(s, value + at, LENGTH + 2 - at < 9000 ? LENGTH + 2 - at : 9000);
+    turns(&f);
     assert_string_equal(fake_output(s, NULL), "STORED\r\n");
-    ask(s, "get a\r\n");
+    sprintf(line, "get %s\r\n", key);
+    ask(s, line);
     turns(&f);
     const char *text = fake_output(s, &n);
     assert_int_equal(n, strlen("VALUE a 0 1000000\r\n") + LENGTH + 2 + 5);
     assert_memory_equal(text + strlen("VALUE a 0 1000000\r\n"), value, LENGTH);
-    ask(s, "append a 0 0 3\r\nend\r\nmg a s\r\n");
+    sprintf(line, "append %s 0 0 3\r\nend\r\nmg %s s\r\n", key, key);
+    ask(s, line);
+    turns(&f);
     assert_string_equal(fake_output(s, NULL), "STORED\r\nHD s1000003\r\n");
     free(value);
     fake_end(s);
     turns(&f);
     cache_finish(&f);
+}
+
+static void large_values_arrive_and_go_in_pieces(void **state)
+{
+    /* Whichever worker owns the key. */
+    for (unsigned workers = 1; workers <= WORKERS_MAX; workers++)
+        for (char key[] = "a"; key[0] <= 'f'; key[0]++)
+            large_value_round(workers, key);
 }
 
 static void value_too_large_is_passed_over_and_takes_the_old_one_with_it(void **state)
