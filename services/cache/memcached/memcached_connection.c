@@ -129,9 +129,14 @@ static enum cache_step dispatch(struct cache_connection *c, const struct cache_m
     return cache_dispatch(c, command, argv, argc);
 }
 
+/* Behind replies that are still with other workers it takes its place as a command does. */
 static enum cache_step answer(struct cache_connection *c, enum cache_memcached_answer a)
 {
     struct cache_memcached_request r = {.op = CACHE_MEMCACHED_REPLY, .answer = (uint8_t)a};
+    if (!c->requests) {
+        cache_memcached_text.answer(&c->cache->reply, &r, (struct mr_span){NULL, 0}, a, NULL);
+        return CACHE_STEP_ON;
+    }
     return dispatch(c, &r, NULL, NULL);
 }
 
