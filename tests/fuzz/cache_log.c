@@ -1,6 +1,6 @@
-/* Any bytes as a log file, a base file, a payload, a manifest. The first byte chooses; its high bits, whether checksums and tags are
- * put right first, so that what lies behind them is reached. A scan must end, stay inside, and find the same when what it found is
- * read again. */
+/* Any bytes as a log file, a base file, a payload, a manifest. The first byte chooses; its high bits, whether
+ * checksums and tags are put right first, so that what lies behind them is reached. A scan must end, stay inside,
+ * and find the same when what it found is read again. */
 #include <assert.h>
 #include <endian.h>
 #include <stdlib.h>
@@ -39,7 +39,8 @@ static void store64(uint8_t *p, uint64_t v)
     memcpy(p, &v, sizeof v);
 }
 
-/* Gives the file a good header, and records that say where they lie; their lengths stay as they are, cut to what is there. */
+/* Gives the file a good header, and records that say where they lie; their lengths stay as they are, cut to what is
+ * there. */
 static void file_mend(uint8_t *bytes, size_t n, enum cache_file_kind kind)
 {
     const struct cache_file_header h = {.kind = kind, .id = 1000, .generation = 1};

@@ -1,6 +1,7 @@
-/* The cache's log under seeded random transactions of several workers, whose messages are late at random, with rewrites and errors of
- * the disk, and crashes: copies of the folder, cut inside what was not synced. What is recovered must be what some number of
- * transactions made, in an order that each shard saw, and hold everything that was reported durable.
+/* The cache's log under seeded random transactions of several workers, whose messages are late at random, with
+ * rewrites and errors of the disk, and crashes: copies of the folder, cut inside what was not synced. What is
+ * recovered must be what some number of transactions made, in an order that each shard saw, and hold everything that
+ * was reported durable.
  *
  * Each transaction adds its number to one list a shard, in all of its shards: the lists tell which were recovered. */
 #include <assert.h>
@@ -121,7 +122,8 @@ static void recovered_check(struct run *r, const char *folder, const uint64_t *d
     free(text);
 }
 
-/* The job that is outstanding may not have come so far: what worker 0 does not know to be synced is cut anywhere, or has holes. */
+/* The job that is outstanding may not have come so far: what worker 0 does not know to be synced is cut anywhere, or
+ * has holes. */
 static void crash_copy(struct run *r, const char *copy)
 {
     char path[512], name[CACHE_FILE_NAME_BYTES];

@@ -1,6 +1,6 @@
-/* A process with a log, as tests of services/cache/durable see it: fake workers, a store each, and a plain model of what the
- * commands mean. The same commands go to the stores, the log and the model; a restart replays into another model, and two models
- * are compared as text. Commands: SET [PXAT], DEL, INCR, RPUSH, SADD, HSET, ZADD, PEXPIREAT. */
+/* A process with a log, as tests of services/cache/durable see it: fake workers, a store each, and a plain model of
+ * what the commands mean. The same commands go to the stores, the log and the model; a restart replays into another
+ * model, and two models are compared as text. Commands: SET [PXAT], DEL, INCR, RPUSH, SADD, HSET, ZADD, PEXPIREAT. */
 #ifndef TESTS_SUPPORT_LOG_WORLD_H
 #define TESTS_SUPPORT_LOG_WORLD_H
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""The cache's log against kill -9: what was acknowledged under `always` is there after the next start, and no transaction is there in
-part. The seed is printed; TEST_SEED repeats it (the kernel's timing stays its own)."""
+"""The cache's log against kill -9: what was acknowledged under `always` is there after the next start, and no transaction
+is there in part. The seed is printed; TEST_SEED repeats it (the kernel's timing stays its own)."""
 import contextlib
 import os
 import random
@@ -79,7 +79,7 @@ def large_value(number):
 
 
 class Writer(threading.Thread):
-    """Numbers its steps, each of commands over keys of several shards; `acknowledged` is the last one that was answered."""
+    """Numbers its steps, each of commands over keys of several shards; `acknowledged` is the last that was answered."""
 
     def __init__(self, name, begin, large, pipeline, seed):
         super().__init__(daemon=True)
@@ -90,7 +90,9 @@ class Writer(threading.Thread):
     def commands(self, number):
         """With the replies that are right."""
         pairs = [word for i in range(5) for word in (f"part{i}:{self.key}", number)]  # of both workers
-        return [(("MSET", *pairs), "OK"), (("INCR", f"count:{self.key}"), number), (("RPUSH", f"list:{self.key}", number), number),
+        return [(("MSET", *pairs), "OK"),
+                (("INCR", f"count:{self.key}"), number),
+                (("RPUSH", f"list:{self.key}", number), number),
                 (("HSET", f"hash:{self.key}", number % 50, number), int(number <= 50))]
 
     def step(self, client):
@@ -126,8 +128,8 @@ class Writer(threading.Thread):
 
 
 def check(client, writer):
-    """What the log holds is some number of this writer's commands, each whole, and no fewer than were acknowledged. Of those
-    that were not, any may be there: each in the order of its key. Returns where the next life of the writer begins."""
+    """What the log holds is some number of this writer's commands, each whole, and no fewer than were acknowledged. Of
+    those that were not, any may be there: each in the order of its key. Returns where the next life of the writer begins."""
     key = writer.key
     parts = {int(part or 0) for part in client.call("MGET", *[f"part{i}:{key}" for i in range(5)])}
     assert len(parts) == 1, f"{key}: a part of an MSET: {parts}"
@@ -200,8 +202,8 @@ def torn_end_is_cut_with_a_message(namespace, _):
         file.write(os.urandom(37))
     millrace = start(namespace, "torn", "always", 2)
     try:
-        assert re.search(rf"{log.name}: torn at offset {size}: 37 bytes cut, kept in {log.name}.torn", log_of(millrace)), \
-            log_of(millrace)
+        said = f"{log.name}: torn at offset {size}: 37 bytes cut, kept in {log.name}.torn"
+        assert said in log_of(millrace), log_of(millrace)
         client = Client()
         assert client.call("PING") == "PONG"
         client.close()
@@ -233,11 +235,11 @@ def damage_in_the_middle_refuses_to_start(namespace, _):
     data = bytearray(name.read_bytes())
     data[len(data) // 2] ^= 0x40
     name.write_bytes(data)
-    result = subprocess.run([MILLRACE, "run", namespace.folder / "one.yaml"], stdin=subprocess.DEVNULL, capture_output=True,
-                            text=True, errors="replace", timeout=30)
+    result = subprocess.run([MILLRACE, "run", namespace.folder / "one.yaml"], stdin=subprocess.DEVNULL,
+                            capture_output=True, text=True, errors="replace", timeout=30)
     assert result.returncode != 0
-    assert re.search(rf"{re.escape(name.name)} is damaged at offset \d+; not started. `log_repair: truncate`", result.stderr), \
-        result.stderr
+    said = rf"{re.escape(name.name)} is damaged at offset \d+; not started. `log_repair: truncate`"
+    assert re.search(said, result.stderr), result.stderr
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
-/* The cache's log: bytes, order, torn ends, damage, errors of the disk, generations, snapshots. System calls that change files are
- * wrapped (--wrap): they can fail, and the folder can be copied before each of them, as a crash there would leave it. */
+/* The cache's log: bytes, order, torn ends, damage, errors of the disk, generations, snapshots. System calls that
+ * change files are wrapped (--wrap): they can fail, and the folder can be copied before each of them, as a crash
+ * there would leave it. */
 #include "tests/support/cmocka.h"
 
 #include <errno.h>

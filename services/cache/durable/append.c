@@ -10,7 +10,8 @@
 #define SNAPSHOT_PIECE_BYTES_MIN 4000
 #define PADDING                  8
 
-/* Unwritten bytes are bounded by cache_log_ready, so only a caller that ignores it comes here; what it executed would be lost. */
+/* Unwritten bytes are bounded by cache_log_ready, so only a caller that ignores it comes here; what it executed
+ * would be lost. */
 static void *memory_take(struct cache_log_worker *lw, size_t bytes)
 {
     void *p = cache_memory_alloc(&lw->memory, bytes);

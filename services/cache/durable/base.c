@@ -1,13 +1,14 @@
-/* Worker 0's half of a snapshot: entries arrive as records from all workers and go to one file, by a job of its own beside
- * the log's.
+/* Worker 0's half of a snapshot: entries arrive as records from all workers and go to one file, by a job of its own
+ * beside the log's.
  *
- *     begun -> records ... -> walked by every shard -> flush asked of every worker -> flushed by every worker -> end record, sync
+ *     begun -> records ... -> walked by every shard -> flush asked of every worker -> flushed by every worker
+ *           -> end record, sync
  *
- * A shard's entry may be written by another worker that held the shard: what that worker has not sent yet when the walk of
- * the shard ends comes before its "flushed".
+ * A shard's entry may be written by another worker that held the shard: what that worker has not sent yet when the
+ * walk of the shard ends comes before its "flushed".
  *
- * A base counts once the manifest names it, and that only when the log holds everything that was admitted before the base
- * was complete (finish_at): state that left the keyspace during the walk left it by a record of the new log. */
+ * A base counts once the manifest names it, and that only when the log holds everything that was admitted before the
+ * base was complete (finish_at): state that left the keyspace during the walk left it by a record of the new log. */
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>

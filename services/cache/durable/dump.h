@@ -10,7 +10,8 @@
 
 #define DUMP_PIECE_ELEMENTS 64
 
-/* Writes some DUMP_PIECE_ELEMENTS elements, or what lies in one allocation; adds to *elements. True: that was the last piece. */
+/* Writes some DUMP_PIECE_ELEMENTS elements, or what lies in one allocation; adds to *elements. True: that was the
+ * last piece. */
 bool cache_dump_piece(struct cache_log_out *o, struct cache_store *s, struct cache_entry *e, struct cache_dump_at *at,
                       uint64_t *elements);
 uint64_t cache_dump_elements(const struct cache_entry *e); /* 1: a string */

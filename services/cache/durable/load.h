@@ -1,8 +1,8 @@
 /* Reading log and base files back. What they hold is untrusted: a disk may have changed any bit.
  *
- * A file ends well, or torn, or is damaged. Torn: from some offset on there is no whole record, and no record behind it vouches for
- * that offset: it is a write that never ended, nothing in it was called durable. Damaged: what is bad was on the disk
- * once (a later record says so, or a later file exists, or it is the middle of a base). */
+ * A file ends well, or torn, or is damaged. Torn: from some offset on there is no whole record, and no record behind
+ * it vouches for that offset: it is a write that never ended, nothing in it was called durable. Damaged: what is bad
+ * was on the disk once (a later record says so, or a later file exists, or it is the middle of a base). */
 #ifndef SERVICES_CACHE_LOAD_H
 #define SERVICES_CACHE_LOAD_H
 

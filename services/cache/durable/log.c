@@ -68,7 +68,8 @@ void cache_log_worker_stop(struct cache_log_worker *lw)
     log->retrying = false;
 }
 
-/* Admits what workers appended and what was on its way, as if it had arrived: by shard and number all of it is in order. */
+/* Admits what workers appended and what was on its way, as if it had arrived: by shard and number all of it is in
+ * order. */
 static void admit_rest(struct cache_log *log)
 {
     for (unsigned i = 0; i < log->workers; i++) {

@@ -45,9 +45,9 @@ struct cache_log_target {
 /* Opens and locks the folder; nothing is read yet. MR_OK, MR_ERROR_IN_USE (another process has it), MR_ERROR_SYSTEM,
  * MR_ERROR_NO_MEMORY; the reason is logged. `o` is copied, its folder too. */
 int cache_log_open(const struct cache_log_options *o, struct cache_log **out);
-/* Replays what the folder holds, repairs as the options say, and makes ready to append. Blocks; before any worker turns.
- * MR_OK, MR_ERROR_INVALID (damage that the options do not allow to repair, or a refused command), MR_ERROR_SYSTEM; the
- * reason is logged with file and offset. */
+/* Replays what the folder holds, repairs as the options say, and makes ready to append. Blocks; before any worker
+ * turns. MR_OK, MR_ERROR_INVALID (damage that the options do not allow to repair, or a refused command),
+ * MR_ERROR_SYSTEM; the reason is logged with file and offset. */
 int cache_log_load(struct cache_log *log, const struct cache_log_target *target);
 /* After every worker has ended, before any store is released: writes and syncs what is still on its way, frees all. */
 void cache_log_close(struct cache_log *log);
@@ -72,12 +72,13 @@ struct cache_log_command {
     unsigned argc;
     const struct cache_argument *argv; /* bytes are copied, extents of ropes held */
 };
-/* Appends one transaction of commands that were executed just now on shards that are this worker's, or held by it: numbers it
- * in each shard (parts[i].shard is given, .sequence is filled), the first one's number is returned. Cannot fail. */
+/* Appends one transaction of commands that were executed just now on shards that are this worker's, or held by it:
+ * numbers it in each shard (parts[i].shard is given, .sequence is filled), the first one's number is returned.
+ * Cannot fail. */
 uint64_t cache_log_append(struct cache_log_worker *lw, struct cache_log_part *parts, unsigned part_count, uint64_t ms,
                           const struct cache_log_command *commands, unsigned count);
-/* False: too much is unwritten, a command that would append must wait (CACHE_AGAIN); the durable hook tells when it is worth
- * asking again. Nor may anything expire or be evicted then. */
+/* False: too much is unwritten, a command that would append must wait (CACHE_AGAIN); the durable hook tells when it
+ * is worth asking again. Nor may anything expire or be evicted then. */
 bool cache_log_ready(const struct cache_log_worker *lw);
 /* True: on the disk (always), or given to the kernel (everysec, no). Any worker may ask about any shard. */
 bool cache_log_durable(const struct cache_log_worker *lw, unsigned shard, uint64_t sequence);

@@ -1,5 +1,5 @@
-/* What log, snapshot and load share among themselves. Three sets of owners, and each member says which: a worker (its own
- * cache_log_worker), worker 0 (order and durability), the one job that is outstanding (files). */
+/* What log, snapshot and load share among themselves. Three sets of owners, and each member says which: a worker
+ * (its own cache_log_worker), worker 0 (order and durability), the one job that is outstanding (files). */
 #ifndef SERVICES_CACHE_LOG_STATE_H
 #define SERVICES_CACHE_LOG_STATE_H
 
@@ -13,7 +13,7 @@
 
 struct cache_log_file;
 
-#define LOG_JOB_BYTES       (UINT64_C(16) << 20) /* written by one job: bounds how long a commit waits for the one before */
+#define LOG_JOB_BYTES       (UINT64_C(16) << 20)   /* of one job: bounds how long a commit waits for the one before */
 #define LOG_RETRY           (100 * MR_MILLISECOND) /* after an error of the disk */
 #define LOG_OWED_RETRY      MR_MILLISECOND         /* after a full mailbox */
 #define LOG_SYNC_EVERY      MR_SECOND

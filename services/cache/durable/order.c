@@ -1,11 +1,13 @@
 /* Worker 0: in which order records enter the log, and who is told that they are durable.
  *
- * A transaction over several shards is one record, sent by the worker that ran it, so the records of a shard come from several
- * mailboxes, and one may overtake another. Each shard numbers its transactions; a record is admitted when it is the next
- * of every shard that it belongs to. What comes early waits with the shard that blocks it, sorted: an admission looks at the heads
- * alone. How much can wait is bounded by what the workers may have unwritten (cache_log_ready).
+ * A transaction over several shards is one record, sent by the worker that ran it, so the records of a shard come
+ * from several mailboxes, and one may overtake another. Each shard numbers its transactions; a record is admitted
+ * when it is the next of every shard that it belongs to. What comes early waits with the shard that blocks it,
+ * sorted: an admission looks at the heads alone. How much can wait is bounded by what the workers may have unwritten
+ * (cache_log_ready).
  *
- * A switch of generations is a cut through all shards. Records behind it wait until the last one before it is admitted. */
+ * A switch of generations is a cut through all shards. Records behind it wait until the last one before it is
+ * admitted. */
 #include <assert.h>
 
 #include "cache/durable/log_state.h"
@@ -179,7 +181,8 @@ static bool home_send(struct cache_log *log, unsigned i)
     return false;
 }
 
-/* Home before notice: who is told that there is room finds it. What the hooks of worker 0 do here comes back at the end of a turn. */
+/* Home before notice: who is told that there is room finds it. What the hooks of worker 0 do here comes back at the
+ * end of a turn. */
 static void owed_send_to(struct cache_log *log, unsigned i)
 {
     static const struct {

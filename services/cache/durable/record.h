@@ -1,15 +1,15 @@
 /* The bytes of log and base files, all numbers little-endian.
  *
- *     file:    | magic 8 | version 4 | kind 4 | id 8 | generation 8 | created, Unix ms 8 | zero 4 | crc32c 4 | record ...
+ *     file:    | magic 8 | version 4 | kind 4 | id 8 | generation 8 | created ms 8 | zero 4 | crc32c 4 | record ...
  *     record:  | crc32c 4 | words 4 | tag 8 | vouched 8 | payload, zeros up to 8 |
  *     payload: part count, (shard, sequence) ..., Unix ms, command ..., zeros           numbers as varints (LEB128)
  *     command: argument count (1 at least), database, (length, bytes) ...
  *
- * `words` counts the payload in units of 8 bytes. `tag` is the file's id plus the offset of the record: bytes of a value
- * that look like a record, or a record of another place or file, are told from one. `vouched` is how many bytes of the
- * file were known to be on the disk when the record was written: damage below it is no torn write, see load.c. The
- * checksum covers everything behind itself. A base ends with a record of kind "end": part count 0, ms = number of commands
- * before it, and no command. */
+ * `words` counts the payload in units of 8 bytes. `tag` is the file's id plus the offset of the record: bytes of a
+ * value that look like a record, or a record of another place or file, are told from one. `vouched` is how many
+ * bytes of the file were known to be on the disk when the record was written: damage below it is no torn write, see
+ * load.c. The checksum covers everything behind itself. A base ends with a record of kind "end": part count 0, ms =
+ * number of commands before it, and no command. */
 #ifndef SERVICES_CACHE_RECORD_H
 #define SERVICES_CACHE_RECORD_H
 

@@ -1,10 +1,10 @@
 /* A worker's half of a snapshot: the walk of its shard, and what is written ahead of a change.
  *
- * Every entry that lived at the begin is written once: by the walk, or before its first change; `e->snapshot` is the epoch
- * then. What is made later carries the epoch from its birth and is not written. A collection of some size is written over turns,
- * by name; a command that would change it waits (cache_snapshot_busy). Should it change all the same, by eviction, by expiry, it is
- * written whole at once: behind its own first pieces where the shard's own worker does it; where another worker holds the shard, as
- * DEL and the whole value, kept until all pieces are sent. */
+ * Every entry that lived at the begin is written once: by the walk, or before its first change; `e->snapshot` is the
+ * epoch then. What is made later carries the epoch from its birth and is not written. A collection of some size is
+ * written over turns, by name; a command that would change it waits (cache_snapshot_busy). Should it change all the
+ * same, by eviction, by expiry, it is written whole at once: behind its own first pieces where the shard's own
+ * worker does it; where another worker holds the shard, as DEL and the whole value, kept until all pieces are sent. */
 #include "cache/durable/snapshot.h"
 
 #include <assert.h>
@@ -201,8 +201,8 @@ static void entry_visit(void *item, void *argument)
     t->units -= 1 + (int64_t)(elements / UNIT_ELEMENTS);
 }
 
-/* The key may have gone by flushing its database, and be another by now: the entry itself then comes by before_change, and its
- * pieces so far are taken back. */
+/* The key may have gone by flushing its database, and be another by now: the entry itself then comes by
+ * before_change, and its pieces so far are taken back. */
 static void active_step(struct turn *t)
 {
     struct cache_walk *walk = &t->lw->walk;

@@ -1,4 +1,5 @@
-/* Writing by io_uring: the write and the sync behind it are one submission, linked, so that a commit costs one system call. */
+/* Writing by io_uring: the write and the sync behind it are one submission, linked, so that a commit costs one
+ * system call. */
 #include <errno.h>
 #include <liburing.h>
 #include <stdlib.h>

@@ -1,7 +1,9 @@
-/* Worker 0: one write of the log at a time on an offload thread. What is admitted meanwhile is the next one (group commit).
+/* Worker 0: one write of the log at a time on an offload thread. What is admitted meanwhile is the next one (group
+ * commit).
  *
- * A job may also switch the log to the next generation, and name a complete base in the manifest; both change the manifest, which so has
- * one writer. A job that fails leaves everything as it was and is tried again: its records stay in it, in their order. */
+ * A job may also switch the log to the next generation, and name a complete base in the manifest; both change the
+ * manifest, which so has one writer. A job that fails leaves everything as it was and is tried again: its records
+ * stay in it, in their order. */
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
