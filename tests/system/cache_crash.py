@@ -78,11 +78,20 @@ def large_value(number):
     return (b"%d," % number) * (LARGE // len(b"%d," % number))
 
 
+def knows_multi():
+    client = Client()
+    client.send(("MULTI",))
+    known = client.file.readline() == b"+OK\r\n"
+    client.close()
+    return known
+
+
 class Writer(threading.Thread):
     """Numbers its steps, each of commands over keys of several shards; `acknowledged` is the last that was answered."""
 
-    def __init__(self, name, begin, large, pipeline, seed):
+    def __init__(self, name, begin, large, multi, pipeline, seed):
         super().__init__(daemon=True)
+        self.multi = multi  # each step is one transaction
         self.key, self.acknowledged, self.sent, self.pipeline = name, begin, begin, pipeline
         self.large_acknowledged = self.large_sent = large
         self.random, self.client, self.failure = random.Random(seed), None, None
@@ -95,6 +104,11 @@ class Writer(threading.Thread):
                 (("RPUSH", f"list:{self.key}", number), number),
                 (("HSET", f"hash:{self.key}", number % 50, number), int(number <= 50))]
 
+    def transaction(self, number):
+        commands = self.commands(number)
+        queued = [(command, "QUEUED") for command, _ in commands]
+        return [(("MULTI",), "OK"), *queued, (("EXEC",), [right for _, right in commands])]
+
     def step(self, client):
         if self.sent and self.random.random() < 0.05:
             self.large_sent = self.sent
@@ -103,7 +117,7 @@ class Writer(threading.Thread):
             self.large_acknowledged = self.large_sent
         numbers = range(self.sent + 1, self.sent + 1 + self.pipeline)
         self.sent = numbers[-1]
-        steps = [self.commands(number) for number in numbers]
+        steps = [self.transaction(number) if self.multi else self.commands(number) for number in numbers]
         client.send(*[command for step in steps for command, _ in step])
         for number, step in zip(numbers, steps):
             for command, right in step:
@@ -141,6 +155,7 @@ def check(client, writer):
     expected = {n % 50: n for n in range(max(1, hashed - 49), hashed + 1)}
     assert {int(f): int(v) for f, v in zip(fields[::2], fields[1::2])} == expected, f"{key}: a hash with a hole"
     reached = [*parts, count, len(numbers), hashed]
+    assert not writer.multi or len(set(reached)) == 1, f"{key}: half a transaction: {reached}"
     assert writer.acknowledged <= min(reached) and max(reached) <= writer.sent, \
         f"{key}: {reached} of {writer.acknowledged} .. {writer.sent}"
     for number in range(min(reached) + 1, max(reached) + 1):  # the next life begins behind what was not acknowledged
@@ -170,8 +185,10 @@ def killed_at_random_points_loses_nothing_acknowledged(namespace, _):
     reached = [(0, 0)] * WRITERS
     millrace = start(namespace, "crash", "always", 2)
     try:
+        multi = knows_multi()
+        note("half of the writers use MULTI" if multi else "MULTI is not there: single commands only")
         for number in range(ROUNDS):
-            writers = [Writer(f"w{i}", *reached[i], chance.choice((1, 4, 16)), chance.random()) for i in range(WRITERS)]
+            writers = [Writer(f"w{i}", *reached[i], multi and i % 2 == 1, chance.choice((1, 4, 16)), chance.random()) for i in range(WRITERS)]
             for writer in writers:
                 writer.start()
             time.sleep(chance.uniform(0.2, 1.5))  # the point at which it is killed
