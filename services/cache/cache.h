@@ -67,9 +67,12 @@ struct cache_settings {
     uint64_t clients_max;
     uint64_t proto_max_bulk_len;
     uint64_t query_bytes_max, reply_bytes_max, push_bytes_max;
-    int fsync;          /* enum cache_fsync */
+    int64_t fsync; /* enum cache_fsync */
+    int64_t rewrite_percentage;
+    uint64_t rewrite_bytes_min;
     bool active_expire; /* DEBUG SET-ACTIVE-EXPIRE */
     struct cache_type_limits limits;
+    int64_t accepted[32]; /* taken and shown, without effect: parameter.c */
 };
 
 /* One a process. Made before the workers, changed by nobody but as said. */
@@ -142,6 +145,7 @@ struct cache {
     uint64_t log_sequence;        /* last record of this shard that was appended */
     uint64_t *command_calls;      /* by position in the table: INFO commandstats */
     uint64_t *command_us;
+    uint64_t counters_before[CACHE_COUNTERS]; /* when CONFIG RESETSTAT was said: INFO shows what came since */
 
     /* shard/ */
     struct cache_item *outbox[CACHE_WORKERS_MAX], **outbox_end[CACHE_WORKERS_MAX];

@@ -17,7 +17,7 @@ const struct cache_command cache_commands_connection[] = {
     {.name = "ping", .function = ping, .arity = -1, .flags = CACHE_FAST},
     {.name = "echo", .function = echo, .arity = 2, .flags = CACHE_FAST},
     {.name = NULL}};
-const struct cache_command cache_commands_transaction[] = {{.name = NULL}}, cache_commands_server[] = {{.name = NULL}};
+const struct cache_command cache_commands_transaction[] = {{.name = NULL}};
 bool cache_watch_start(struct cache *c)
 {
     return true;
@@ -39,16 +39,6 @@ void cache_client_discard(struct cache *cache, struct cache_client *c)
 void cache_client_unwatch(struct cache *cache, struct cache_client *c)
 {
 }
-void cache_settings_init(struct cache *c)
+void cache_watch_flushed(struct cache *cache, unsigned database)
 {
-    c->settings.clients_max = c->config->connections_max;
-    c->settings.proto_max_bulk_len = 512 << 20;
-    c->settings.query_bytes_max = c->config->query_bytes_max;
-    c->settings.reply_bytes_max = c->config->reply_bytes_max;
-    c->settings.push_bytes_max = c->config->push_bytes_max;
-    c->settings.slowlog_slower_than_us = 10000;
-    c->settings.active_expire = true;
-    c->settings.limits = CACHE_TYPE_LIMITS_DEFAULT;
-    c->settings.memory_max = c->config->memory_max;
-    c->settings.fsync = c->config->fsync;
 }

@@ -37,3 +37,9 @@ ABSENT void cache_blocked_ready(struct cache *owner, unsigned database, struct m
     (void)database;
     (void)key;
 }
+
+ABSENT void cache_watch_flushed(struct cache *cache, unsigned database)
+{
+    (void)cache;
+    (void)database;
+}

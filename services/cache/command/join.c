@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "cache/command/pubsub.h"
+#include "cache/command/server.h"
 #include "cache/command/slowlog.h"
 
 void cache_reply_cursor_init(struct cache_reply_cursor *c, const struct cache_reply *r)
@@ -120,5 +121,6 @@ const struct cache_join cache_joins[] = {
     {cache_command_pubsub_numpat, cache_join_sum},
     {cache_command_slowlog_get, cache_join_arrays},
     {cache_command_slowlog_len, cache_join_sum},
+    {cache_command_config_set, cache_join_first_error},
     {NULL, NULL},
 };

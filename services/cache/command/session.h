@@ -22,6 +22,7 @@ uint64_t cache_multi_shards(const struct cache *cache, const struct cache_client
 bool cache_pubsub_start(struct cache *cache);
 /* config.c: what CONFIG GET and SET know; `cache_settings_changed` applies a change on every worker (by message). */
 void cache_settings_init(struct cache *cache);
-void cache_settings_apply(struct cache *cache, const struct cache_settings *s);
+/* False: no memory for the state of another eviction policy; nothing has changed then. */
+bool cache_settings_apply(struct cache *cache, const struct cache_settings *s);
 
 #endif
