@@ -156,7 +156,7 @@ void log_out_argument(struct cache_log_out *o, const void *data, size_t n)
     log_out_bytes(o, data, n);
 }
 
-static void out_rope(struct cache_log_out *o, const struct cache_rope *rope)
+void log_out_rope(struct cache_log_out *o, const struct cache_rope *rope)
 {
     log_out_varint(o, rope->length);
     for (uint64_t at = 0; at < rope->length;) {
@@ -211,7 +211,7 @@ static void out_command(struct cache_log_out *o, const struct cache_log_command 
     for (unsigned i = 0; i < c->argc; i++) {
         const struct cache_argument *a = &c->argv[i];
         if (a->rope)
-            out_rope(o, a->rope);
+            log_out_rope(o, a->rope);
         else
             log_out_argument(o, a->data, a->length);
     }

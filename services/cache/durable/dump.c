@@ -32,17 +32,6 @@ static void out_command(struct cache_log_out *o, const struct cache_entry *e, st
     out_word(o, cache_entry_key(e));
 }
 
-static void out_rope(struct cache_log_out *o, const struct cache_rope *rope)
-{
-    log_out_varint(o, rope->length);
-    for (uint64_t at = 0; at < rope->length;) {
-        struct cache_extent *x = NULL;
-        struct mr_span s = cache_rope_at(rope, at, &x);
-        log_out_extent(o, s, x);
-        at += s.length;
-    }
-}
-
 static void string_write(struct cache_log_out *o, const struct cache_entry *e)
 {
     uint64_t length = cache_string_length(e), expires = cache_entry_expires_ms(e);
@@ -75,7 +64,7 @@ static bool list_piece(struct cache_log_out *o, const struct cache_entry *e, str
     for (uint64_t i = 0; i < n; i++, at = cache_list_next(at)) {
         struct cache_list_element x = cache_list_get(at);
         if (x.rope)
-            out_rope(o, x.rope);
+            log_out_rope(o, x.rope);
         else
             out_word(o, x.span);
     }
@@ -110,7 +99,7 @@ static void out_pair(const struct cache_hash_pair *p, void *argument)
     struct cache_log_out *o = argument;
     out_word(o, p->field);
     if (p->value.rope)
-        out_rope(o, p->value.rope);
+        log_out_rope(o, p->value.rope);
     else
         out_word(o, p->value.bytes);
 }

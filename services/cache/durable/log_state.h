@@ -239,7 +239,8 @@ void log_out_varint(struct cache_log_out *o, uint64_t value);
 void log_out_extent(struct cache_log_out *o, struct mr_span data, struct cache_extent *x); /* held */
 void log_out_command(struct cache_log_out *o, unsigned database, unsigned argc);           /* arguments follow */
 void log_out_argument(struct cache_log_out *o, const void *data, size_t n);
-struct cache_log_record *log_out_end(struct cache_log_out *o); /* goes to the outbox */
+void log_out_rope(struct cache_log_out *o, const struct cache_rope *rope); /* an argument, too */
+struct cache_log_record *log_out_end(struct cache_log_out *o);             /* goes to the outbox */
 void log_control(struct cache_log_worker *lw, enum cache_log_kind kind);
 void log_record_free(struct cache_log_record *r, bool plainly); /* plainly: extents are dropped without the hook */
 void log_outbox_send(struct cache_log_worker *lw);
