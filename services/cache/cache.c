@@ -323,6 +323,7 @@ static void lists_start(struct cache *cache)
 {
     cache->room_waiters_end = &cache->room_waiters;
     cache->store_waiters_end = &cache->store_waiters;
+    cache->paused_end = &cache->paused;
     cache->resumed_end = &cache->resumed;
     cache->pushed_end = &cache->pushed;
 }
@@ -332,6 +333,7 @@ static void timers_start(struct cache *cache)
     struct mr_worker *w = cache->worker;
     cache->turn_end = (struct mr_deferred){.run = turn_end, .context = cache};
     mr_timer_init(&cache->background, background_expired, cache);
+    mr_timer_init(&cache->pause, cache_pause_ended, cache);
     mr_timer_init(&cache->second, second_expired, cache);
     cache->monotonic_offset_ns = clock_ns(CLOCK_MONOTONIC) - (int64_t)mr_now(w);
     cache->unix_offset_ns = unix_ns() - (int64_t)mr_now(w);
@@ -394,6 +396,7 @@ static void cache_release(struct mr_worker *w, void *state)
     struct cache *cache = state;
     mr_timer_cancel(w, &cache->second);
     mr_timer_cancel(w, &cache->background);
+    mr_timer_cancel(w, &cache->pause);
     if (cache->shared_own)
         cache_close(cache->shared);
 }

@@ -118,6 +118,10 @@ struct cache {
     struct cache_connection *room_waiters, **room_waiters_end;   /* CACHE_AGAIN: called again next turn */
     struct cache_connection *store_waiters, **store_waiters_end; /* this shard is held by another worker */
     struct cache_connection *gated;                              /* replies wait for the log */
+    struct cache_connection *paused, **paused_end;               /* CLIENT PAUSE */
+    mr_time pause_until;                                         /* 0: no pause */
+    bool pause_writes;                                           /* only writes wait */
+    struct mr_timer pause;
     uint64_t *gates; /* of each connection, a sequence for each shard; NULL without a log */
     struct cache_connection *resumed, **resumed_end; /* had their share of a turn */
     struct cache_connection *pushed, **pushed_end;   /* got pushed messages in this turn */

@@ -22,19 +22,18 @@ struct cache_client {
     uint8_t protocol; /* 2 or 3 */
     uint8_t database;
     bool authenticated;
-    bool multi;             /* MULTI was said */
-    bool multi_failed;      /* a command could not be queued: EXECABORT */
-    bool watch_failed;      /* set by transaction.c when it sees a watched key changed */
-    bool close_after_reply; /* QUIT, protocol error */
-    bool no_evict, no_touch;
-    enum { CACHE_REPLY_ON, CACHE_REPLY_OFF, CACHE_REPLY_SKIP, CACHE_REPLY_SKIP_NEXT } reply_mode;
+    bool multi;        /* MULTI was said */
+    bool multi_failed; /* a command could not be queued: EXECABORT */
+    bool watch_failed; /* set by transaction.c when it sees a watched key changed */
+    bool no_evict;
+    enum { CACHE_REPLY_ON, CACHE_REPLY_OFF, CACHE_REPLY_SKIP } reply_mode;
     struct cache_queued *queue, **queue_end;
     uint32_t queued;
     struct cache_watched *watched;            /* transaction.c */
     struct cache_subscription *subscriptions; /* pubsub.c; channels, patterns and shard channels */
     uint32_t channels, patterns, shard_channels;
-    char name[64], library[64], library_version[32];
-    const struct cache_command *last;
+    char name[64];
+    const struct cache_command *last, *container; /* what it said last, and of which command that is a part */
     uint64_t commands;
     mr_time connected, active; /* times of mr_now */
 };

@@ -13,7 +13,7 @@
 #define TO(state) (1u << (state))
 #define WAITS                                                                                           \
     (TO(CACHE_EXPECT_KEYS) | TO(CACHE_EXPECT_ROOM) | TO(CACHE_EXPECT_STORE) | TO(CACHE_EXPECT_SHARDS) | \
-     TO(CACHE_EXPECT_REPLIES))
+     TO(CACHE_EXPECT_REPLIES) | TO(CACHE_EXPECT_PAUSE_END))
 static const uint16_t legal[CACHE_CONNECTION_STATES] = {
     [CACHE_CONNECTION_FREE] = TO(CACHE_EXPECT_COMMAND),
     [CACHE_EXPECT_COMMAND] = WAITS | TO(CACHE_EXPECT_DRAIN) | TO(CACHE_EXPECT_CLOSE),
@@ -22,6 +22,7 @@ static const uint16_t legal[CACHE_CONNECTION_STATES] = {
     [CACHE_EXPECT_STORE] = WAITS | TO(CACHE_EXPECT_COMMAND) | TO(CACHE_EXPECT_CLOSE),
     [CACHE_EXPECT_SHARDS] = WAITS | TO(CACHE_EXPECT_COMMAND) | TO(CACHE_EXPECT_CLOSE),
     [CACHE_EXPECT_REPLIES] = WAITS | TO(CACHE_EXPECT_COMMAND) | TO(CACHE_EXPECT_CLOSE),
+    [CACHE_EXPECT_PAUSE_END] = WAITS | TO(CACHE_EXPECT_COMMAND) | TO(CACHE_EXPECT_CLOSE),
     [CACHE_EXPECT_DRAIN] = TO(CACHE_EXPECT_COMMAND) | TO(CACHE_EXPECT_CLOSE),
     [CACHE_EXPECT_CLOSE] = TO(CACHE_CONNECTION_FREE),
 };
@@ -52,6 +53,8 @@ static struct cache_connection ***list_end(struct cache_connection *c)
         return &cache->room_waiters_end;
     case CACHE_EXPECT_STORE:
         return &cache->store_waiters_end;
+    case CACHE_EXPECT_PAUSE_END:
+        return &cache->paused_end;
     default:
         return NULL;
     }
@@ -403,6 +406,13 @@ static void waiting_run(struct cache_connection *c)
     c->waiting = NULL;
     cache_connection_set_state(c, CACHE_EXPECT_COMMAND);
     unsigned argc = c->query.argc;
+    if (__builtin_expect(c->unblocked, 0)) {
+        c->unblocked = c->timed_out = false;
+        c->wait_until = 0;
+        cache_reply_error(&cache->reply, "UNBLOCKED client unblocked via CLIENT UNBLOCK");
+        cache_packed_free(&c->query);
+        return;
+    }
     cache_packed_arguments(&c->query, cache->argv);
     enum cache_step step = cache_dispatch(c, command, cache->argv, argc);
     cache_packed_taken(&c->query, cache->argv);
@@ -421,10 +431,19 @@ static bool peer_ended(const struct cache_connection *c)
            (c->state == CACHE_EXPECT_COMMAND && !c->requests && cache_reply_empty(&c->output));
 }
 
+/* Others have their turn first. */
+static void resume_later(struct cache_connection *c)
+{
+    if (c->link)
+        return;
+    c->resume = true;
+    list_add(c, &c->cache->resumed_end);
+    mr_defer(c->cache->worker, &c->cache->turn_end);
+}
+
 /* After a run: what follows from where the connection stands now. */
 static void settle(struct cache_connection *c, bool more)
 {
-    struct cache *cache = c->cache;
     if (c->state == CACHE_EXPECT_CLOSE)
         return;
     if (c->output.failed) {
@@ -439,11 +458,8 @@ static void settle(struct cache_connection *c, bool more)
         cache_connection_set_state(c, CACHE_EXPECT_COMMAND);
         more = true;
     }
-    if (more && c->state == CACHE_EXPECT_COMMAND && !c->link) {
-        c->resume = true;
-        list_add(c, &cache->resumed_end);
-        mr_defer(cache->worker, &cache->turn_end);
-    }
+    if (more && c->state == CACHE_EXPECT_COMMAND)
+        resume_later(c);
     deadline_update(c);
 }
 
@@ -509,6 +525,31 @@ void cache_connections_stop(struct cache *cache)
         else
             c->close_after_reply = true;
     }
+}
+
+/* -- what other clients do to it ----------------------------------------------------------------------------------------------- */
+
+void cache_connection_unblock(struct cache_connection *c, bool error)
+{
+    c->timed_out = true;
+    c->unblocked = error;
+    resume_later(c);
+}
+
+void cache_pause_ended(struct mr_worker *w, struct mr_timer *t)
+{
+    struct cache *cache = t->context;
+    cache->pause_until = 0;
+    cache_turn_begin(cache);
+    cache_connections_resume(cache, &cache->paused, &cache->paused_end);
+}
+
+void cache_connections_pause(struct cache *cache, uint64_t ms, bool writes)
+{
+    mr_time now = mr_now(cache->worker);
+    cache->pause_writes = writes;
+    cache->pause_until = now + (ms < UINT32_MAX ? ms : UINT32_MAX) * MR_MILLISECOND;
+    mr_timer_set(cache->worker, &cache->pause, cache->pause_until);
 }
 
 /* -- pushes ------------------------------------------------------------------------------------------------------------------- */

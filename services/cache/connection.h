@@ -14,14 +14,15 @@
 
 enum cache_connection_state {
     CACHE_CONNECTION_FREE,
-    CACHE_EXPECT_COMMAND, /* reads on */
-    CACHE_EXPECT_KEYS,    /* a blocking command waits for its keys or its time */
-    CACHE_EXPECT_ROOM,    /* called again next turn */
-    CACHE_EXPECT_STORE,   /* our shard is held by another worker */
-    CACHE_EXPECT_SHARDS,  /* shards of others are being asked for */
-    CACHE_EXPECT_REPLIES, /* earlier commands are still with other workers, and this one must come after them */
-    CACHE_EXPECT_DRAIN,   /* the peer has much to read first */
-    CACHE_EXPECT_CLOSE,   /* on_close is due */
+    CACHE_EXPECT_COMMAND,   /* reads on */
+    CACHE_EXPECT_KEYS,      /* a blocking command waits for its keys or its time */
+    CACHE_EXPECT_ROOM,      /* called again next turn */
+    CACHE_EXPECT_STORE,     /* our shard is held by another worker */
+    CACHE_EXPECT_SHARDS,    /* shards of others are being asked for */
+    CACHE_EXPECT_REPLIES,   /* earlier commands are still with other workers, and this one must come after them */
+    CACHE_EXPECT_PAUSE_END, /* CLIENT PAUSE */
+    CACHE_EXPECT_DRAIN,     /* the peer has much to read first */
+    CACHE_EXPECT_CLOSE,     /* on_close is due */
     CACHE_CONNECTION_STATES
 };
 
@@ -51,6 +52,7 @@ struct cache_connection {
     uint8_t state;
     bool resume;    /* it had its share of this turn: it goes on in the next */
     bool running;   /* inside cache_connection_run */
+    bool unblocked; /* ... CLIENT UNBLOCK ended it with an error */
     bool timed_out; /* what it waited for did not come in time */
     bool close_after_reply;
     bool pushed; /* in the list of those that got pushes in this turn */
@@ -96,6 +98,15 @@ void cache_connections_push(struct cache *cache);
 void cache_connection_settle(struct cache_connection *c);
 void cache_connection_fail(struct cache_connection *c, enum cache_counter counter,
                            const char *reason); /* replies, closes */
+/* CLIENT UNBLOCK: as if its time were over, or with an error. */
+void cache_connection_unblock(struct cache_connection *c, bool error);
+void cache_pause_ended(struct mr_worker *w, struct mr_timer *t);
+/* CLIENT PAUSE: commands (writes only, or all) wait for `ms`; 0: no longer. */
+void cache_connections_pause(struct cache *cache, uint64_t ms, bool writes);
+static inline bool cache_paused(const struct cache *cache, const struct cache_command *command)
+{
+    return !cache->pause_writes || command->flags & (CACHE_WRITE | CACHE_QUEUED_SHARDS);
+}
 void cache_connections_stop(struct cache *cache);
 void cache_connection_check(const struct cache_connection *c);
 

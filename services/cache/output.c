@@ -113,7 +113,8 @@ static void requests_collect(struct cache_connection *c)
 {
     while (c->requests && c->requests->done) {
         struct cache_request *r = c->requests;
-        output_append(c, &r->reply, 0);
+        if (!r->silent)
+            output_append(c, &r->reply, 0);
         if (r->gate_sequence)
             cache_output_gate(c, r->owner, r->gate_sequence);
         cache_request_free(c->cache, c);

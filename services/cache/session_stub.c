@@ -3,20 +3,6 @@
 #include "cache/command/slowlog.h"
 #include "cache/connection.h"
 #include <string.h>
-static enum cache_outcome ping(struct cache_call *c)
-{
-    cache_reply_simple(c->reply, "PONG");
-    return CACHE_DONE;
-}
-static enum cache_outcome echo(struct cache_call *c)
-{
-    cache_reply_argument(c->reply, &c->argv[1]);
-    return CACHE_DONE;
-}
-const struct cache_command cache_commands_connection[] = {
-    {.name = "ping", .function = ping, .arity = -1, .flags = CACHE_FAST},
-    {.name = "echo", .function = echo, .arity = 2, .flags = CACHE_FAST},
-    {.name = NULL}};
 const struct cache_command cache_commands_transaction[] = {{.name = NULL}};
 bool cache_watch_start(struct cache *c)
 {

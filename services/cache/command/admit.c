@@ -80,6 +80,7 @@ static const struct cache_command *admit(struct cache_client *client, const stru
     const struct cache_command *container, *c = find(argv, argc, reply, &container);
     if (!c)
         return NULL;
+    client->container = container;
     if (__builtin_expect(!arity_holds(c, argc), 0)) {
         cache_reply_arity(reply, container, c);
         return NULL;

@@ -76,6 +76,7 @@ struct cache_call {
     uint64_t now_ms;        /* Unix time of the turn */
     bool may_block;         /* not inside MULTI, not a replay */
     bool timed_out;         /* CACHE_WAIT ended by its time: reply the null that the command gives then */
+    uint64_t asker;              /* the client that asked, on whatever worker this runs; 0: none */
     bool part;              /* one worker's part of a CACHE_FAN_OUT */
     bool replaying;         /* from the log: no reply is wanted */
     uint64_t changes;       /* how many changes it made; 0: nothing is logged */

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "cache/command/client_list.h"
 #include "cache/command/pubsub.h"
 #include "cache/command/server.h"
 #include "cache/command/slowlog.h"
@@ -122,5 +123,8 @@ const struct cache_join cache_joins[] = {
     {cache_command_slowlog_get, cache_join_arrays},
     {cache_command_slowlog_len, cache_join_sum},
     {cache_command_config_set, cache_join_first_error},
+    {cache_command_client_list, cache_join_client_list},
+    {cache_command_client_kill, cache_join_client_kill},
+    {cache_command_client_unblock, cache_join_sum},
     {NULL, NULL},
 };

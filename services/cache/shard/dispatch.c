@@ -46,8 +46,6 @@ static void reply_discard(struct cache_connection *c)
     cache_reply_init(&c->cache->discard, &c->cache->clients, NULL, 0, c->client.protocol, UINT64_MAX);
     if (c->client.reply_mode == CACHE_REPLY_SKIP)
         c->client.reply_mode = CACHE_REPLY_ON;
-    else if (c->client.reply_mode == CACHE_REPLY_SKIP_NEXT)
-        c->client.reply_mode = CACHE_REPLY_SKIP;
 }
 
 /* On the monotonic clock: setting the wall clock neither cuts nor stretches a wait. */
@@ -74,6 +72,7 @@ static enum cache_step run_here(struct cache_connection *c, const struct cache_c
                               .argc = argc,
                               .database = c->client.database,
                               .reply = reply,
+                              .asker = c->client.id,
                               .may_block = true,
                               .timed_out = c->timed_out};
     enum cache_outcome outcome = cache_call_execute(&call);
@@ -240,6 +239,8 @@ static enum cache_step dispatch_shards(struct cache_connection *c, const struct 
 enum cache_step cache_dispatch(struct cache_connection *c, const struct cache_command *command,
                                struct cache_argument *argv, unsigned argc)
 {
+    if (__builtin_expect(c->cache->pause_until != 0, 0) && cache_paused(c->cache, command))
+        return wait_for(c, CACHE_EXPECT_PAUSE_END, command, argv, argc);
     if (__builtin_expect(c->cache->workers == 1, 1))
         return run_here(c, command, argv, argc);
     return dispatch_shards(c, command, argv, argc);

@@ -22,8 +22,13 @@ static struct cache_request *request_make(struct cache *cache, const struct cach
 static struct cache_request *request_new(struct cache_connection *c, const struct cache_command *command)
 {
     struct cache_request *r = request_make(c->cache, command, c->client.database, c->client.protocol);
-    if (r)
+    if (r) {
         r->connection = c;
+        r->asker = c->client.id;
+        r->silent = c->client.reply_mode != CACHE_REPLY_ON;
+        if (c->client.reply_mode == CACHE_REPLY_SKIP)
+            c->client.reply_mode = CACHE_REPLY_ON;
+    }
     return r;
 }
 
@@ -110,6 +115,7 @@ static bool request_run(struct cache *here, struct cache_request *r)
                               .argc = r->packed.argc,
                               .database = r->database,
                               .reply = &r->reply,
+                              .asker = r->asker,
                               .part = (r->command->flags & CACHE_FAN_OUT) != 0};
     uint64_t gate;
     cache_packed_arguments(&r->packed, here->argv);

@@ -39,7 +39,9 @@ struct cache_request {
     void (*finished)(struct cache *here, struct cache_request *r, void *context);
     void *context;
     unsigned database, owner, ran_at;
+    uint64_t asker; /* the client's id */
     uint8_t protocol;
+    bool silent; /* CLIENT REPLY OFF: nobody wants the reply */
     bool done;
     uint8_t scratch[320];
 };
