@@ -253,6 +253,7 @@ static void cache_destroy(struct cache *cache)
 {
     cache_store_release(&cache->store);
     cache_memory_release(&cache->clients);
+    cache_watch_release(cache);
     if (cache->argv)
         munmap(cache->argv, CACHE_ARGUMENTS_MAX * sizeof *cache->argv);
     if (cache->log_argv)

@@ -29,6 +29,7 @@ struct cache_client {
     enum { CACHE_REPLY_ON, CACHE_REPLY_OFF, CACHE_REPLY_SKIP } reply_mode;
     struct cache_queued *queue, **queue_end;
     uint32_t queued;
+    uint64_t queued_bytes; /* of memory, ropes included: at most query_bytes_max */
     struct cache_watched *watched;            /* transaction.c */
     struct cache_subscription *subscriptions; /* pubsub.c; channels, patterns and shard channels */
     uint32_t channels, patterns, shard_channels;

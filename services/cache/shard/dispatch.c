@@ -167,9 +167,8 @@ static bool has_rope(const struct cache_argument *argv, unsigned argc)
     return false;
 }
 
-/* Long arguments lie in extents of our shard: those of the first key's shard take them over. Both are at hand. */
-static enum cache_room ropes_adopt(struct cache *cache, const struct cache_command *command,
-                                   struct cache_argument *argv, unsigned argc)
+enum cache_room cache_ropes_adopt(struct cache *cache, const struct cache_command *command, struct cache_argument *argv,
+                                  unsigned argc)
 {
     const struct cache_argument *key = &argv[command->first_key];
     if (!command->first_key || key->rope)
@@ -199,7 +198,7 @@ static enum cache_step run_held(struct cache_connection *c, uint64_t mask, const
             cache_connection_fail(c, CACHE_COUNTER_QUERY_OVERFLOWS, NULL);
         return step;
     }
-    enum cache_room room = has_rope(argv, argc) ? ropes_adopt(c->cache, command, argv, argc) : CACHE_ROOM_READY;
+    enum cache_room room = has_rope(argv, argc) ? cache_ropes_adopt(c->cache, command, argv, argc) : CACHE_ROOM_READY;
     enum cache_step step = CACHE_STEP_ON;
     if (room == CACHE_ROOM_READY)
         step = run_here(c, command, argv, argc);

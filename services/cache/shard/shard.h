@@ -66,6 +66,10 @@ bool cache_request_fan_out(struct cache_connection *c, const struct cache_comman
 /* Commands of others that wait for this shard: goes on with them, as far as it can. */
 void cache_requests_resume(struct cache *cache);
 
+/* Long arguments lie in extents of our shard: that of the first key takes them over. Both are at hand. */
+enum cache_room cache_ropes_adopt(struct cache *cache, const struct cache_command *command, struct cache_argument *argv,
+                                  unsigned argc);
+
 /* Asks for the shards of `mask`; cache_dispatch is called again (cache_connection_run) when all are there. False: no memory. */
 bool cache_hold_ask(struct cache_connection *c, uint64_t mask);
 bool cache_hold_has(const struct cache_connection *c, uint64_t mask);
