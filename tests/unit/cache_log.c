@@ -809,6 +809,19 @@ static void save_is_loaded_where_no_log_is(void **state)
     teardown(&x);
 }
 
+static void changes_are_not_kept_where_no_log_is(void **state)
+{
+    struct world x = {.options = {.log = false, .no_uring = true, .held_bytes_max = 1000, .fsync = CACHE_FSYNC_ALWAYS}};
+    struct cache_log_part part;
+    world_make_folder(&x);
+    assert_int_equal(world_start(&x, 1), MR_OK);
+    for (unsigned i = 0; i < 100; i++)
+        assert_int_equal(world_run(&x, 0, &part, (const char *const[]){"SET key twenty-bytes-of-value"}, 1), 1);
+    assert_int_equal(part.sequence, 0);
+    assert_true(cache_log_ready(x.lw[0]));
+    teardown(&x);
+}
+
 static void rewrite_that_fails_leaves_the_log(void **state)
 {
     struct world x;
@@ -938,6 +951,7 @@ int main(void)
         cmocka_unit_test(flush_of_a_half_written_list_keeps_the_cut),
         cmocka_unit_test(flush_and_swap_during_a_rewrite_keep_the_cut),
         cmocka_unit_test(save_is_loaded_where_no_log_is),
+        cmocka_unit_test(changes_are_not_kept_where_no_log_is),
         cmocka_unit_test(rewrite_that_fails_leaves_the_log),
         cmocka_unit_test(growth_asks_for_a_rewrite),
         cmocka_unit_test(crash_at_every_point_of_a_rewrite_is_survived),

@@ -221,6 +221,11 @@ uint64_t cache_log_append(struct cache_log_worker *lw, struct cache_log_part *pa
                           const struct cache_log_command *commands, unsigned count)
 {
     struct cache_log_out o;
+    if (!lw->log->options.log) { /* snapshots alone: nobody would ever write it */
+        for (unsigned i = 0; i < part_count; i++)
+            parts[i].sequence = 0;
+        return 0;
+    }
     log_out_begin(&o, lw, LOG_RECORD, own_bytes(commands, count, part_count), part_count);
     log_out_varint(&o, part_count);
     for (unsigned i = 0; i < part_count; i++) {

@@ -74,7 +74,7 @@ struct cache_log_command {
 };
 /* Appends one transaction of commands that were executed just now on shards that are this worker's, or held by it:
  * numbers it in each shard (parts[i].shard is given, .sequence is filled), the first one's number is returned.
- * Cannot fail. */
+ * Cannot fail. With snapshots alone nothing is kept, and every number is 0. */
 uint64_t cache_log_append(struct cache_log_worker *lw, struct cache_log_part *parts, unsigned part_count, uint64_t ms,
                           const struct cache_log_command *commands, unsigned count);
 /* False: too much is unwritten, a command that would append must wait (CACHE_AGAIN); the durable hook tells when it
