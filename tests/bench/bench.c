@@ -104,26 +104,17 @@ static mr_time clock_now(void *self)
     return ((struct bench *)self)->now;
 }
 
-static int service_start(struct bench *b, enum bench_service service)
-{
-    struct http_config config;
-    if (service == BENCH_CANNED)
-        return worker_start_service(b->worker, &canned_service, NULL, NULL);
-    http_config_fill(&config, b->root);
-    return worker_start_service(b->worker, &http_service, &config, NULL);
-}
-
-void bench_start(struct bench *b, struct rte_mempool *pool, uint32_t connections, enum bench_service service)
+void bench_start_service(struct bench *b, struct rte_mempool *pool, uint32_t connections, uint16_t port,
+                         const char *request, const struct mr_service *service, const void *config, void *shared)
 {
     struct netif *n;
-    *b = (struct bench){.now = MR_SECOND, .root = "/tmp/bench-www-XXXXXX"};
-    root_make(b->root);
+    b->now = MR_SECOND;
     b->clock = (struct mr_clock){.self = b, .now = clock_now};
-    if (!bench_client_init(&b->client, pool, connections, REQUEST))
+    if (!bench_client_init(&b->client, pool, connections, port, request))
         exit(99);
     b->worker = worker_create(&(struct worker_options){
         .seed = 1, .secret = {1, 2}, .pool = pool, .clock = &b->clock, .limits = {.connections = connections + 64}});
-    b->group = worker_group_create(1, 0);
+    b->group = worker_group_create(1, b->offload_threads);
     if (!b->worker || !b->group || worker_add_link(b->worker, &b->client.link, &n))
         exit(99);
     worker_group_join(b->group, b->worker);
@@ -131,11 +122,21 @@ void bench_start(struct bench *b, struct rte_mempool *pool, uint32_t connections
     struct mr_address clients = mr_address_ip4(0x0a010000);
     netif_add_address(b->worker, n, &server, 24);
     route_add(b->worker, &clients, 16, &gateway, n);
-    int error = service_start(b, service);
+    int error = worker_start_service(b->worker, service, config, shared);
     if (error) {
-        fprintf(stderr, "bench: %s does not start: %s\n", bench_service_names[service], mr_error_text(error));
+        fprintf(stderr, "bench: %s does not start: %s\n", service->name, mr_error_text(error));
         exit(99);
     }
+}
+
+void bench_start(struct bench *b, struct rte_mempool *pool, uint32_t connections, enum bench_service service)
+{
+    struct http_config config;
+    *b = (struct bench){.root = "/tmp/bench-www-XXXXXX"};
+    root_make(b->root);
+    http_config_fill(&config, b->root);
+    bench_start_service(b, pool, connections, 80, REQUEST, service == BENCH_HTTP ? &http_service : &canned_service,
+                        &config, NULL);
 }
 
 void bench_end(struct bench *b)
@@ -145,7 +146,8 @@ void bench_end(struct bench *b)
     worker_group_destroy(b->group);
     bench_client_collect(&b->client);
     bench_client_release(&b->client);
-    root_remove(b->root);
+    if (b->root[0])
+        root_remove(b->root);
 }
 
 void bench_turn(struct bench *b)

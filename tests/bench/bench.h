@@ -1,10 +1,11 @@
-/* A worker between the frames of client.h, with one of two services on port 80, in virtual time. */
+/* A worker between the frames of client.h, with one service, in virtual time. */
 #ifndef TESTS_BENCH_BENCH_H
 #define TESTS_BENCH_BENCH_H
 
 #include "tests/bench/client.h"
 
 struct mr_worker;
+struct mr_service;
 
 enum bench_service {
     BENCH_CANNED, /* answers whatever comes with the same bytes and keeps nothing: what is measured is the stack */
@@ -18,11 +19,14 @@ struct bench {
     struct bench_client client;
     struct mr_clock clock;
     mr_time now;
-    uint64_t cycles, turns; /* of the turns measured */
-    char root[32];          /* folder of the HTTP service */
+    uint64_t cycles, turns;   /* of the turns measured */
+    unsigned offload_threads; /* 0: what is offloaded runs within the turn */
+    char root[32];            /* folder of the HTTP service */
 };
 
-/* Exits when something does not start. */
+/* Exits when something does not start. bench_start_service starts any service, with what its `open` gave or NULL. */
+void bench_start_service(struct bench *b, struct rte_mempool *pool, uint32_t connections, uint16_t port,
+                         const char *request, const struct mr_service *service, const void *config, void *shared);
 void bench_start(struct bench *b, struct rte_mempool *pool, uint32_t connections, enum bench_service service);
 void bench_end(struct bench *b);
 

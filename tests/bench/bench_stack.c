@@ -94,7 +94,7 @@ static long resident_bytes(void)
 static void client_memory_touch(struct bench_client *c)
 {
     for (uint32_t i = 0; i < c->connections; i++)
-        c->connection[i].unused[0] = 1;
+        c->connection[i].unused = 1;
 }
 
 static void slab_print(const char *when, const struct slab *s)

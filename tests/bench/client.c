@@ -43,27 +43,33 @@ static uint16_t port_of(uint32_t i)
 
 static void frame_queue(struct bench_client *c, const uint8_t *frame, unsigned n)
 {
-    struct rte_mbuf *m = c->to_server_count < BENCH_BURST * 2 ? rte_pktmbuf_alloc(c->pool) : NULL;
+    unsigned at = c->to_server_first + c->to_server_count;
+    struct rte_mbuf *m = at < BENCH_OUTBOX ? rte_pktmbuf_alloc(c->pool) : NULL;
     if (!m) {
         c->bad++;
         return;
     }
     memcpy(rte_pktmbuf_append(m, (uint16_t)n), frame, n);
-    c->to_server[c->to_server_count++] = m;
+    c->to_server[at] = m;
+    c->to_server_count++;
 }
 
 static void segment_queue(struct bench_client *c, uint32_t i, uint8_t flags, const char *payload, unsigned n)
 {
     struct bench_connection *k = &c->connection[i];
-    uint8_t frame[ETH + IP + 60 + 1460];
+    uint8_t frame[ETH + IP + 60 + BENCH_MSS];
     memcpy(frame, c->server_mac, 6);
     memcpy(frame + 6, c->client_mac, 6);
     put16(frame + 12, 0x0800);
     uint8_t *ip = frame + ETH, *tcp = ip + IP;
-    struct tcp_header h = {
-        .source = port_of(i), .destination = 80, .seq = k->snd_nxt, .ack = k->rcv_nxt, .flags = flags, .window = 65535};
+    struct tcp_header h = {.source = port_of(i),
+                           .destination = c->port,
+                           .seq = k->snd_nxt,
+                           .ack = k->rcv_nxt,
+                           .flags = flags,
+                           .window = 65535};
     if (flags & TCP_SYN) {
-        h.options.mss = 1460;
+        h.options.mss = BENCH_MSS;
         h.options.has_scale = true;
         h.options.scale = 7;
     }
@@ -80,6 +86,7 @@ static void segment_queue(struct bench_client *c, uint32_t i, uint8_t flags, con
     sum = checksum_finish(checksum_add(pseudo, tcp, header + n));
     memcpy(tcp + 16, &sum, 2);
     k->snd_nxt += n + !!(flags & TCP_SYN);
+    k->segments = 0;
     frame_queue(c, frame, ETH + total);
 }
 
@@ -145,6 +152,9 @@ static void frame_in(struct bench_client *c, struct rte_mbuf *m)
     }
     if (h.flags & TCP_SYN) {
         k->rcv_nxt = h.seq + 1;
+        k->snd_una = h.ack;
+        k->window = h.window;
+        k->scale = h.options.has_scale ? h.options.scale : 0;
         k->open = true;
         c->opened++;
         segment_queue(c, i, TCP_ACK, "", 0);
@@ -152,17 +162,27 @@ static void frame_in(struct bench_client *c, struct rte_mbuf *m)
     }
     c->bad += h.seq != k->rcv_nxt;
     k->rcv_nxt = h.seq + payload;
-    if (payload)
+    k->snd_una = h.ack;
+    k->window = (uint32_t)h.window << k->scale;
+    if (!payload)
+        return;
+    if (!c->payload) {
         payload_in(c, k, tcp + h.bytes, payload);
+        return;
+    }
+    c->payload_in += payload;
+    c->payload(c->context, i, tcp + h.bytes, payload);
+    if (++k->segments == 2)
+        segment_queue(c, i, TCP_ACK, "", 0);
 }
 
 static uint16_t server_receive(void *self, struct rte_mbuf **burst, uint16_t max)
 {
     struct bench_client *c = self;
     uint16_t n = (uint16_t)(c->to_server_count < max ? c->to_server_count : max);
-    memcpy(burst, c->to_server, n * sizeof *burst);
+    memcpy(burst, c->to_server + c->to_server_first, n * sizeof *burst);
     c->to_server_count -= n;
-    memmove(c->to_server, c->to_server + n, c->to_server_count * sizeof *burst);
+    c->to_server_first = c->to_server_count ? c->to_server_first + n : 0;
     return n;
 }
 
@@ -185,14 +205,16 @@ static void server_close(void *self)
 {
 }
 
-bool bench_client_init(struct bench_client *c, struct rte_mempool *pool, uint32_t connections, const char *request)
+bool bench_client_init(struct bench_client *c, struct rte_mempool *pool, uint32_t connections, uint16_t port,
+                       const char *request)
 {
     *c = (struct bench_client){.pool = pool,
                                .server_mac = {2, 0, 0, 0, 0, 2},
                                .client_mac = {2, 0, 0, 0, 0, 1},
+                               .port = port,
                                .connections = connections,
                                .request = request,
-                               .request_bytes = (unsigned)strlen(request)};
+                               .request_bytes = request ? (unsigned)strlen(request) : 0};
     c->link = (struct mr_link){.self = c,
                                .name = "bench",
                                .mac = {2, 0, 0, 0, 0, 2},
@@ -220,6 +242,21 @@ void bench_client_open(struct bench_client *c, uint32_t i)
 void bench_client_request(struct bench_client *c, uint32_t i)
 {
     segment_queue(c, i, TCP_ACK | TCP_PSH, c->request, c->request_bytes);
+}
+
+size_t bench_client_send(struct bench_client *c, uint32_t i, const char *data, size_t n)
+{
+    const struct bench_connection *k = &c->connection[i];
+    size_t done = 0;
+    while (done < n) {
+        uint32_t in_flight = k->snd_nxt - k->snd_una, room = k->window > in_flight ? k->window - in_flight : 0;
+        size_t piece = RTE_MIN(RTE_MIN(n - done, (size_t)room), (size_t)BENCH_MSS);
+        if (!piece || c->to_server_first + c->to_server_count == BENCH_OUTBOX)
+            break;
+        segment_queue(c, i, done + piece == n ? TCP_ACK | TCP_PSH : TCP_ACK, data + done, (unsigned)piece);
+        done += piece;
+    }
+    return done;
 }
 
 void bench_client_collect(struct bench_client *c)
