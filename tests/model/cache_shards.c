@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cache/cache.h"
+#include "cache/command/table.h"
 #include "cache/connection.h"
 #include "cache/shard/shard.h"
 #include "tests/support/fake_stream.h"
@@ -139,6 +140,11 @@ static void ask_large(struct client *c)
     ask(c, EXPECT_LARGE, 0);
 }
 
+static bool known(const char *name)
+{
+    return cache_command_find(name, strlen(name)) != NULL;
+}
+
 static void ask_something(struct client *c)
 {
     char key[24], text[24];
@@ -147,6 +153,8 @@ static void ask_something(struct client *c)
     switch (below(13)) {
     case 0:
     case 1:
+        if (!known("ECHO"))
+            break;
         COMMAND("ECHO", text);
         ask(c, EXPECT_ECHO, (uint32_t)atoi(text));
         break;
@@ -164,7 +172,8 @@ static void ask_something(struct client *c)
         ask(c, EXPECT_INTEGER, 0);
         break;
     case 6:
-        ask_transfer(c);
+        if (known("MULTI"))
+            ask_transfer(c);
         break;
     case 7:
         ask_sum(c);
@@ -272,6 +281,8 @@ static void popped_one(const char *text)
 
 static void check_reply(struct question q, const char *text)
 {
+    if (*text == '-')
+        printf("  to question %d: %.80s\n", (int)q.kind, text);
     assert(*text != '-');
     switch (q.kind) {
     case EXPECT_ECHO:
@@ -522,7 +533,7 @@ static void run(unsigned n)
     printf("  %lu forwarded, %lu transfers, %lu sums, %lu elements, %lu waits, %lu echoes, %lu large values\n",
            (unsigned long)forwarded, (unsigned long)transfers, (unsigned long)sums, (unsigned long)pushed,
            (unsigned long)waits, (unsigned long)echoes, (unsigned long)large);
-    assert(transfers && sums && pushed && waits && echoes && large && (n == 1 || forwarded));
+    assert((transfers || !known("MULTI")) && sums && pushed && waits && (echoes || !known("ECHO")) && large && (n == 1 || forwarded));
 }
 
 int main(int argc, char **argv)
