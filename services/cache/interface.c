@@ -45,11 +45,11 @@ static void answer_parse(const uint8_t *text, size_t n, struct mr_cache_answer *
         return;
     case '$':
         a->kind = number[0] == '-' ? MR_CACHE_NONE : MR_CACHE_STRING;
-        a->text = (struct mr_span){line + 2, n - (size_t)(line + 2 - text) - 2};
+        a->text = (struct mr_span){line + 2, a->kind == MR_CACHE_NONE ? 0 : n - (size_t)(line + 2 - text) - 2};
         return;
     default:
         a->kind = number[0] == '-' ? MR_CACHE_NONE : MR_CACHE_LIST;
-        a->text = (struct mr_span){text, n};
+        a->text = (struct mr_span){text, a->kind == MR_CACHE_NONE ? 0 : n};
     }
 }
 
@@ -66,7 +66,8 @@ static bool reply_flatten(struct cache *cache, const struct cache_reply *r, stru
     if (n > ANSWER_MAX || r->failed)
         return false;
     uint8_t *to = cache->scratch;
-    memcpy(to, r->scratch, r->scratch_used);
+    if (r->scratch_used)
+        memcpy(to, r->scratch, r->scratch_used);
     to += r->scratch_used;
     for (const struct cache_reply_block *b = r->first; b; b = b->next) {
         memcpy(to, b->data, b->length);

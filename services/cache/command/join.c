@@ -9,7 +9,8 @@
 
 void cache_reply_cursor_init(struct cache_reply_cursor *c, const struct cache_reply *r)
 {
-    *c = (struct cache_reply_cursor){.reply = r, .at = r->scratch, .end = r->scratch + r->scratch_used};
+    const uint8_t *end = r->scratch_used ? r->scratch + r->scratch_used : r->scratch; /* there may be none */
+    *c = (struct cache_reply_cursor){.reply = r, .at = r->scratch, .end = end};
 }
 
 /* True: there is a byte at `at`. */
