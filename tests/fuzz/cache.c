@@ -7,6 +7,7 @@
  * fourth of fill_bytes[] bytes. Raw bytes have their number first. */
 #include <assert.h>
 #include <millrace/cache.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,8 +45,8 @@ enum {
 #define COMMAND_ROOM 512
 
 static const uint32_t fill_bytes[10] = {0, 1, 64, 511, 1024, 5000, 16384, 20000, 70000, 250000};
-static const char *const policies[8] = {"allkeys-s3fifo", "allkeys-lru",  "volatile-ttl",     "noeviction",
-                                        "allkeys-lfu",    "allkeys-sieve", "allkeys-wtinylfu", "allkeys-random"};
+static const char *const policies[8] = {"allkeys-s3fifo", "allkeys-lru",   "volatile-ttl",    "noeviction",
+                                        "allkeys-lfu",    "allkeys-sieve", "allkeys-tinylfu", "allkeys-random"};
 
 struct world {
     unsigned workers;
@@ -223,7 +224,7 @@ static size_t step(struct world *world, const uint8_t *data, size_t size)
 static void world_start(struct world *world, uint8_t choice)
 {
     static const uint64_t memory[4] = {3 << 20, 512 << 10, 256 << 10, 12 << 20};
-    static const uint64_t client_memory[4] = {16 << 20, 1 << 20, 300 << 10, 128 << 10};
+    static const uint64_t client_memory[4] = {16 << 20, 1 << 20, 500 << 10, 330 << 10};
     void *shared = NULL;
     unsigned workers = 1 + choice % 3, kind = choice / 3;
     *world = (struct world){.workers = workers,

@@ -533,7 +533,8 @@ static void run(unsigned n)
     printf("  %lu forwarded, %lu transfers, %lu sums, %lu elements, %lu waits, %lu echoes, %lu large values\n",
            (unsigned long)forwarded, (unsigned long)transfers, (unsigned long)sums, (unsigned long)pushed,
            (unsigned long)waits, (unsigned long)echoes, (unsigned long)large);
-    assert((transfers || !known("MULTI")) && sums && pushed && waits && (echoes || !known("ECHO")) && large && (n == 1 || forwarded));
+    assert((transfers || !known("MULTI")) && sums && pushed && waits && (echoes || !known("ECHO")) && large &&
+           (n == 1 || forwarded));
 }
 
 int main(int argc, char **argv)
