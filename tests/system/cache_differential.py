@@ -1,0 +1,224 @@
+#!/usr/bin/env python3
+"""Random commands, the same ones to Millrace and to Debian's redis-server and memcached, replies and state compared.
+
+    cache_differential.py MILLRACE [--seed N] [--rounds N] [--keep-going]
+
+Every round has a seed of its own, which is printed when it fails; `--seed N --rounds 1` replays it. With --keep-going all
+differences are listed, one of each command and kind, instead of those of the first round that has any.
+"""
+import argparse
+import random
+import sys
+
+from cache_commands import as_pairs, as_set, exact, normal, random_block
+from cache_lib import MEMCACHED, REDIS, Resp, cache_service, memcached_server, redis_server
+from cache_memcached_commands import MemcachedClient, random_memcached_batch
+from lib import main, note
+
+ROUNDS, BATCHES, BATCH = 24, 12, 25
+DATABASES = (0, 1, 2, 3, 15)
+TTL_TOLERANCE_MS = 3000
+
+parser = argparse.ArgumentParser()
+parser.add_argument("millrace", nargs="?")
+parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
+parser.add_argument("--rounds", type=int, default=ROUNDS)
+parser.add_argument("--batches", type=int, default=BATCHES)
+parser.add_argument("--keep-going", action="store_true")
+options = parser.parse_args()
+servers = {}
+
+
+def text(command):
+    return " ".join(repr(word)[1:] if len(word) < 100 else f"<{len(word)} bytes {word[:20]}>" for word in command[:24]) + \
+        (f" ... {len(command)} words" if len(command) > 24 else "")
+
+
+def short(reply):
+    shown = repr(reply)
+    return shown if len(shown) < 600 else f"{shown[:400]} ... {shown[-150:]}"
+
+
+class Difference(Exception):
+    pass
+
+
+def history_of(command, before):
+    """What touched the same keys earlier."""
+    keys = {word for word in command[1:] if len(word) < 8}
+    return [text(earlier) for earlier in before if keys & set(earlier[1:])][-12:]
+
+
+def described(commands, position):
+    """A command; EXEC with what was queued before it."""
+    first = position
+    if commands[position][0] == [b"EXEC"]:
+        while commands[first][0] != [b"MULTI"]:
+            first -= 1
+    return "\n  ".join(text(command) for command, _ in commands[first:position + 1])
+
+
+def compare_batch(ours, theirs, blocks, before):
+    commands = [item for block in blocks for item in block]
+    got = ours.pipeline([command for command, _ in commands])
+    wanted = theirs.pipeline([command for command, _ in commands])
+    for position, ((command, compare), a, b) in enumerate(zip(commands, got, wanted)):
+        if normal(a, compare) != normal(b, compare):
+            lines = [described(commands, position), f"  ours   {short(a)}", f"  theirs {short(b)}"]
+            raise Difference(command[0].upper().decode(errors="replace"), "\n".join(lines + [f"    after {h}" for h in history_of(command, before)]))
+        before.append(command)
+
+
+CONTENT = {b"string": (["GET"], exact), b"list": (["LRANGE", 0, -1], exact), b"hash": (["HGETALL"], as_pairs),
+           b"set": (["SMEMBERS"], as_set), b"zset": (["ZRANGE", 0, -1, "WITHSCORES"], exact)}
+
+
+def state_of(server):
+    """Everything that can be asked about every key."""
+    state = {}
+    for database in DATABASES:
+        server.call("SELECT", database)
+        keys = sorted(server.value("KEYS", "*"))
+        kinds = server.pipeline([["TYPE", key] for key in keys])
+        ttls = server.pipeline([["PTTL", key] for key in keys])
+        encodings = server.pipeline([["OBJECT", "ENCODING", key] for key in keys])
+        for key, kind, ttl, encoding in zip(keys, kinds, ttls, encodings):
+            (name, *rest), compare = CONTENT[kind[1]]
+            state[database, key] = (kind[1], compare(server.call(name, key, *rest)), encoding[1]), ttl[1]
+    server.call("SELECT", 0)
+    return state
+
+
+def compare_state(ours, theirs, before):
+    a, b = state_of(ours), state_of(theirs)
+    for key in sorted(a.keys() | b.keys()):
+        mine, real = a.get(key), b.get(key)
+        if mine is None or real is None or mine[0] != real[0] or abs(mine[1] - real[1]) > TTL_TOLERANCE_MS:
+            what = "key" if mine is None or real is None else "ttl" if mine[0] == real[0] else \
+                "encoding" if mine[0][:2] == real[0][:2] else "content"
+            lines = [f"state: {what} of {key[1]!r} in database {key[0]}", f"  ours   {short(mine)}", f"  theirs {short(real)}"]
+            raise Difference(f"state {what} {real[0][0] if real else ''}", "\n".join(lines + [f"    after {h}" for h in history_of([b"", key[1]], before)]))
+
+
+def redis_round(seed, protocol):
+    """One round from empty to compared; returns how many commands it took."""
+    chance, before = random.Random(seed), []
+    with Resp(REDIS, protocol=protocol) as ours, Resp(servers["redis"].address, protocol=protocol) as theirs:
+        for server in (ours, theirs):
+            server.call("FLUSHALL")
+        for _ in range(options.batches):
+            compare_batch(ours, theirs, [random_block(chance) for _ in range(BATCH)], before)
+        compare_state(ours, theirs, before)
+    return len(before)
+
+
+def memcached_round(seed, _):
+    chance, done = random.Random(seed), 0
+    ours, theirs = MemcachedClient(MEMCACHED), MemcachedClient(servers["memcached"].address)
+    try:
+        for server in (ours, theirs):
+            server.flush()
+        before = []
+        for _ in range(options.batches):
+            for command in random_memcached_batch(chance, BATCH):
+                a, b = ours.ask(command), theirs.ask(command)
+                if a != b:
+                    raise Difference(command.words[0].decode(), f"{command}\n  ours   {short(a)}\n  theirs {short(b)}" +
+                                     "".join(f"\n    after {c}" for c in before if c.key == command.key)[-1500:])
+                before.append(command)
+                done += 1
+    finally:
+        ours.close()
+        theirs.close()
+    return done
+
+
+def rounds(function, protocol=2):
+    found, done = {}, 0
+    for seed in range(options.seed, options.seed + options.rounds):
+        try:
+            done += function(seed, protocol)
+        except Difference as difference:
+            name, description = difference.args
+            found.setdefault(name, f"seed {seed}: {description}")
+            if not options.keep_going:
+                break
+        except (OSError, EOFError) as error:
+            found.setdefault("connection", f"seed {seed}: {error!r}")
+            break
+    note(f"{done} commands the same, seeds from {options.seed}")
+    for description in found.values():
+        note(description.replace("\n", "\n# "))
+    assert not found, f"differences in {', '.join(found)}; replay with --seed N --rounds 1"
+
+
+def random_commands_are_answered_as_redis_does(namespace, millrace):
+    servers["redis"] = redis_server(namespace)
+    rounds(redis_round)
+
+
+def random_commands_are_answered_as_redis_does_in_resp3(namespace, millrace):
+    rounds(redis_round, 3)
+
+
+def random_commands_are_answered_as_memcached_does(namespace, millrace):
+    servers["memcached"] = memcached_server(namespace)
+    rounds(memcached_round)
+
+
+# What COMMAND says of us and of Redis: arity, flags, where the keys are.
+def command_table(server):
+    table = {}
+    for entry in server.value("COMMAND"):
+        table[entry[0].decode()] = entry
+    return table
+
+
+OURS_ONLY = set()
+
+
+def every_command_is_described_as_redis_does(namespace, millrace):
+    with Resp(REDIS) as ours, Resp(servers["redis"].address) as theirs:
+        mine, real = command_table(ours), command_table(theirs)
+    differences = [f"{name}: not a command of Redis 7.0" for name in sorted(mine.keys() - real.keys() - OURS_ONLY)]
+    for name in sorted(mine.keys() & real.keys()):
+        a, b = mine[name], real[name]
+        for what, x, y in (("arity", a[1], b[1]), ("flags", sorted(a[2]), sorted(b[2])), ("keys", a[3:6], b[3:6])):
+            if x != y:
+                differences.append(f"{name}: {what} {x}, Redis {y}")
+    note(f"{len(mine)} commands; of Redis 7.0 we lack {len(real.keys() - mine.keys())}: {' '.join(sorted(real.keys() - mine.keys()))}")
+    assert not differences, "\n".join(differences)
+
+
+def every_command_wants_as_many_arguments_as_in_redis(namespace, millrace):
+    """The error text of each command, and of each subcommand, with too few and too many words."""
+    differences = []
+    with Resp(REDIS) as ours, Resp(servers["redis"].address) as theirs:
+        names = [[name] for name in command_table(ours)]
+        for entry in theirs.value("COMMAND"):
+            names += [sub[0].split(b"|") for sub in entry[9] if sub and entry[0].decode() in command_table_names(names)]
+        for name in names:
+            for command in ([*name], [*name] + ["x"] * 40):
+                if is_dangerous(command):
+                    continue
+                a, b = ours.call(*command), theirs.call(*command)
+                if b[0] == b"-" and b"wrong number of arguments" in b[1] and a != b:
+                    differences.append(f"{text([w if isinstance(w, bytes) else w.encode() for w in command])[:60]}: {a}, Redis {b}")
+    assert not differences, "\n".join(differences)
+
+
+def command_table_names(names):
+    return {name[0] if isinstance(name[0], str) else name[0].decode() for name in names}
+
+
+def is_dangerous(command):
+    """What would end a server, the connection, or its order of replies."""
+    name = command[0] if isinstance(command[0], str) else command[0].decode()
+    return name in ("shutdown", "quit", "monitor", "sync", "psync", "subscribe", "psubscribe", "ssubscribe", "reset", "debug",
+                    "unsubscribe", "punsubscribe", "sunsubscribe", "multi", "hello") or len(command) > 1 and command[1] in (b"reply", b"pause")
+
+
+sys.argv[1:] = sys.argv[1:2]
+main(random_commands_are_answered_as_redis_does, random_commands_are_answered_as_redis_does_in_resp3,
+     random_commands_are_answered_as_memcached_does, every_command_is_described_as_redis_does,
+     every_command_wants_as_many_arguments_as_in_redis, more=cache_service())
