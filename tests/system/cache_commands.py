@@ -214,7 +214,7 @@ TEMPLATES = {
         RENAMENX K K
         COPY K K [DB d] [REPLACE]
         MOVE K d
-        OBJECT ENCODING K
+        OBJECT ENCODING K encoding
         OBJECT REFCOUNT K shape
         DBSIZE
         KEYS p set
@@ -350,6 +350,11 @@ def as_near(reply):
     return (kind, Near(value)) if isinstance(value, int) and value > 0 else reply
 
 
+def as_encoding(reply):
+    """A string that was changed in place may be `raw` in Redis where it would have a smaller encoding if it were set."""
+    return reply if reply[1] not in (b"int", b"embstr", b"raw") else (b"$", b"of a string")
+
+
 class Near:
     """Seconds or milliseconds that two servers took at slightly different times."""
 
@@ -364,7 +369,7 @@ class Near:
 
 
 COMPARE = {"exact": exact, "set": as_set, "pairs": as_pairs, "scan": as_scan(as_set), "scanpairs": as_scan(as_pairs),
-           "shape": as_shape, "near": as_near}
+           "shape": as_shape, "near": as_near, "encoding": as_encoding}
 ALL = {kind: [Template(kind, line.strip()) for line in text.strip().split("\n")] for kind, text in TEMPLATES.items()}
 
 
@@ -374,6 +379,8 @@ def random_command(random):
     if kind not in "gy" and random.random() < 0.01:
         return grow(kind, random), "exact"
     template = random.choice(ALL[kind])
+    if "B" in template.words and random.random() < 0.8:  # they wait where there is nothing, on both sides
+        return random_command(random)
     command = template.make(random)
     if template.mutable and random.random() < 0.06:
         command = mutated(command, random)

@@ -10,7 +10,7 @@ import argparse
 import random
 import sys
 
-from cache_commands import as_pairs, as_set, exact, normal, random_block
+from cache_commands import as_encoding, as_pairs, as_set, exact, normal, random_block
 from cache_lib import MEMCACHED, REDIS, Resp, cache_service, memcached_server, redis_server
 from cache_memcached_commands import MemcachedClient, random_memcached_batch
 from lib import main, note
@@ -34,9 +34,12 @@ def text(command):
         (f" ... {len(command)} words" if len(command) > 24 else "")
 
 
-def short(reply):
-    shown = repr(reply)
-    return shown if len(shown) < 600 else f"{shown[:400]} ... {shown[-150:]}"
+def shown(a, b):
+    """Both, long ones from shortly before where they part."""
+    a, b = repr(a), repr(b)
+    at = next((i for i, (x, y) in enumerate(zip(a, b)) if x != y), min(len(a), len(b)))
+    begin = 0 if at < 300 else at - 60
+    return [f"  {who} {f'... [{begin}] ' if begin else ''}{text[begin:begin + 400]}" for who, text in (("ours  ", a), ("theirs", b))]
 
 
 class Difference(Exception):
@@ -64,7 +67,7 @@ def compare_batch(ours, theirs, blocks, before):
     wanted = theirs.pipeline([command for command, _ in commands])
     for position, ((command, compare), a, b) in enumerate(zip(commands, got, wanted)):
         if normal(a, compare) != normal(b, compare):
-            lines = [described(commands, position), f"  ours   {short(a)}", f"  theirs {short(b)}"]
+            lines = [described(commands, position), *shown(a, b)]
             raise Difference(command[0].upper().decode(errors="replace"), "\n".join(lines + [f"    after {h}" for h in history_of(command, before)]))
         before.append(command)
 
@@ -84,7 +87,8 @@ def state_of(server):
         encodings = server.pipeline([["OBJECT", "ENCODING", key] for key in keys])
         for key, kind, ttl, encoding in zip(keys, kinds, ttls, encodings):
             (name, *rest), compare = CONTENT[kind[1]]
-            state[database, key] = (kind[1], compare(server.call(name, key, *rest)), encoding[1]), ttl[1]
+            content = compare(server.call(name, key, *rest))
+            state[database, key] = (kind[1], content, as_encoding(encoding)[1]), ttl[1]
     server.call("SELECT", 0)
     return state
 
@@ -96,7 +100,7 @@ def compare_state(ours, theirs, before):
         if mine is None or real is None or mine[0] != real[0] or abs(mine[1] - real[1]) > TTL_TOLERANCE_MS:
             what = "key" if mine is None or real is None else "ttl" if mine[0] == real[0] else \
                 "encoding" if mine[0][:2] == real[0][:2] else "content"
-            lines = [f"state: {what} of {key[1]!r} in database {key[0]}", f"  ours   {short(mine)}", f"  theirs {short(real)}"]
+            lines = [f"state: {what} of {key[1]!r} in database {key[0]}", *shown(mine, real)]
             raise Difference(f"state {what} {real[0][0] if real else ''}", "\n".join(lines + [f"    after {h}" for h in history_of([b"", key[1]], before)]))
 
 
@@ -123,8 +127,8 @@ def memcached_round(seed, _):
             for command in random_memcached_batch(chance, BATCH):
                 a, b = ours.ask(command), theirs.ask(command)
                 if a != b:
-                    raise Difference(command.words[0].decode(), f"{command}\n  ours   {short(a)}\n  theirs {short(b)}" +
-                                     "".join(f"\n    after {c}" for c in before if c.key == command.key)[-1500:])
+                    raise Difference(command.words[0].decode(), "\n".join(
+                        [str(command), *shown(a, b)] + [f"    after {c}" for c in before if c.key == command.key][-12:]))
                 before.append(command)
                 done += 1
     finally:

@@ -126,7 +126,7 @@ enum cache_outcome cache_zset_bzmpop(struct cache_call *call)
 {
     struct cache_pop_request request;
     uint64_t until_ms;
-    if (!cache_pop_timeout(call, &call->argv[1], &until_ms) || !cache_pop_request(call, 2, "min", "max", &request) ||
+    if (!cache_pop_request(call, 2, "min", "max", &request) || !cache_pop_timeout(call, &call->argv[1], &until_ms) ||
         pop_requested(call, &request))
         return CACHE_DONE;
     return cache_pop_nothing(call, until_ms, false);

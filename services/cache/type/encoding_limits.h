@@ -17,7 +17,7 @@ struct cache_type_limits {
 
 /* The values of Redis 7.0. */
 #define CACHE_TYPE_LIMITS_DEFAULT                                 \
-    ((struct cache_type_limits){.hash_max_listpack_entries = 128, \
+    ((struct cache_type_limits){.hash_max_listpack_entries = 512, \
                                 .hash_max_listpack_value = 64,    \
                                 .set_max_intset_entries = 512,    \
                                 .zset_max_listpack_entries = 128, \
