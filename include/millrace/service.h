@@ -49,10 +49,12 @@ struct mr_config_key {
     size_t count_offset;
 };
 
-/* A counter of a service, one per worker; the index is the position in the table. */
+/* A counter of a service, one per worker; the index is the position in the table. Counters only grow; a gauge is what the
+ * instance last wrote. */
 struct mr_service_counter {
-    const char *name; /* "requests": exposed as millrace_<service>_requests_total */
+    const char *name; /* "requests": exposed as millrace_<service>_requests_total, a gauge without _total */
     const char *sentence;
+    bool gauge;
 };
 
 struct mr_service {

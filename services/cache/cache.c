@@ -68,7 +68,8 @@ static const struct mr_config_key cache_keys[] = {
     {.name = NULL}};
 
 static const struct mr_service_counter cache_counters[] = {
-#define COUNTER(symbol, name, sentence) {name, sentence},
+#define COUNTER(symbol, name, sentence) {name, sentence, false},
+#define GAUGE(symbol, name, sentence) {name, sentence, true},
 #include "cache/counter.def"
 #undef COUNTER
     {0}};
@@ -122,6 +123,22 @@ static void counters_update(struct cache *cache)
     cache->counters[CACHE_COUNTER_MISSES] = s->misses;
     cache->counters[CACHE_COUNTER_EXPIRED] = s->expired;
     cache->counters[CACHE_COUNTER_EVICTED] = s->evicted;
+    cache->counters[CACHE_COUNTER_EVICTIONS_DEFERRED] = s->evictions_deferred;
+    cache->counters[CACHE_COUNTER_MEMORY_USED] = cache->store.memory.used;
+    cache->counters[CACHE_COUNTER_CONNECTIONS_OPEN] = cache->connections_open;
+}
+
+/* Gauges that need not be right to the turn. */
+static void gauges_update(struct cache *cache)
+{
+    uint64_t keys = 0;
+    for (unsigned i = 0; i < CACHE_DATABASES; i++)
+        keys += cache->store.database[i].count;
+    cache->counters[CACHE_COUNTER_KEYS] = keys;
+    cache->counters[CACHE_COUNTER_MEMORY_LIMIT] = cache->store.limit;
+    cache->counters[CACHE_COUNTER_CLIENT_MEMORY] = cache->clients.used;
+    cache->counters[CACHE_COUNTER_CLIENTS_BLOCKED] = cache_blocked_count(cache);
+    cache->counters[CACHE_COUNTER_COMMANDS_RATE] = cache->commands_per_second;
 }
 
 /* All that is owed once for everything that happened in the turn. What must go on asks for the next turn at once. */
@@ -197,6 +214,7 @@ static void second_expired(struct mr_worker *w, struct mr_timer *t)
     cache_memcached_flush_due(cache);
     rates_update(cache);
     counters_update(cache);
+    gauges_update(cache);
     mr_timer_set(w, t, mr_now(w) + MR_SECOND);
 }
 

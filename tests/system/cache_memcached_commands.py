@@ -45,6 +45,9 @@ class MemcachedClient:
     def flush(self):
         assert self.raw(b"flush_all\r\n") == b"OK\r\n"
 
+    def is_padded(self, key):
+        return b" \r\n" in self.raw(b"get " + key + b"\r\n") if 0 < len(key) <= 250 else False
+
     def ask(self, command):
         """The answer, with the numbers in it that each server makes for itself taken out."""
         line = command.bytes()

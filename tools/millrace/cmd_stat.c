@@ -89,7 +89,7 @@ static int run(const struct command *self, int argc, char **argv)
 
 const struct command command_stat = {
     "stat", "[AREA] [--all] [--json|--prometheus] [--watch SECONDS]", "Shows the counters of a running process.",
-    "  AREA           only those of one area: tcp, ip4, link, http, ...\n"
+    "  AREA           only those of one area: tcp, ip4, link, http, cache, ...\n"
     "  --all          also those that are zero\n"
     "  --json         everything as JSON\n"
     "  --prometheus   everything in Prometheus' exposition format\n"

@@ -101,8 +101,11 @@ static void add_service(const struct runtime *r, unsigned k, json_t *rows)
         json_t *values = json_array();
         for (unsigned i = 0; i < r->worker_count; i++)
             json_array_append_new(values, json_integer((json_int_t)r->worker[i].worker->services[k].counters[n]));
-        json_array_append_new(rows, row(first->service->name, first->service->counters[n].name,
-                                        first->service->counters[n].sentence, instance, values));
+        const struct mr_service_counter *counter = &first->service->counters[n];
+        json_t *one = row(first->service->name, counter->name, counter->sentence, instance, values);
+        if (counter->gauge)
+            json_object_set_new(one, "gauge", json_true());
+        json_array_append_new(rows, one);
     }
 }
 

@@ -348,7 +348,7 @@ static int touch_only(struct execution *x)
 
 /* -- numbers ---------------------------------------------------------------------------------------------------------------- */
 
-/* As strtoull reads it, and as memcached takes it: space in front, and anything behind a space. */
+/* As strtoull reads it, and as memcached takes it: space in front, and anything behind a space or a zero byte. */
 static bool number_read(const struct cache_entry *e, uint64_t *value)
 {
     char digits[24];
@@ -363,7 +363,7 @@ static bool number_read(const struct cache_entry *e, uint64_t *value)
         if (__builtin_mul_overflow(*value, UINT64_C(10), value) ||
             __builtin_add_overflow(*value, (uint64_t)(*p - '0'), value))
             return false;
-    return p > first && (p == end || isspace(*p));
+    return p > first && (p == end || !*p || isspace(*p));
 }
 
 static int number_make(struct execution *x)
