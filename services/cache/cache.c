@@ -69,7 +69,7 @@ static const struct mr_config_key cache_keys[] = {
 
 static const struct mr_service_counter cache_counters[] = {
 #define COUNTER(symbol, name, sentence) {name, sentence, false},
-#define GAUGE(symbol, name, sentence) {name, sentence, true},
+#define GAUGE(symbol, name, sentence)   {name, sentence, true},
 #include "cache/counter.def"
 #undef COUNTER
     {0}};

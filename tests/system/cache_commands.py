@@ -226,7 +226,6 @@ TEMPLATES = {
         SET K
         OBJECT ABC
         OBJECT HELP
-        DUMP nothing""",
 }
 
 

@@ -170,7 +170,7 @@ static void number_of_fields_and_length_of_values_leave_the_listpack(void **stat
 {
     (void)state;
     char line[200];
-    for (unsigned i = 0; i < 129; i++) {
+    for (unsigned i = 0; i < 513; i++) {
         if (i)
             assert_encoding("listpack");
         snprintf(line, sizeof line, "HSET h field%u value%u", i, i);

@@ -100,6 +100,45 @@ static void prometheus_groups_metrics_and_escapes_text(void **state)
     json_decref(answer);
 }
 
+/* Gauges have no rate and no `_total`; ratios stand behind the second of their rows, of what moved when it is watched. */
+static void gauges_and_ratios_are_shown_as_what_they_are(void **state)
+{
+    static const char cache[] =
+        "{\"counters\": ["
+        "{\"area\": \"cache\", \"name\": \"hits\", \"sentence\": \"found\", \"of\": \"0\", \"values\": [%d, 0]},"
+        "{\"area\": \"cache\", \"name\": \"misses\", \"sentence\": \"not\", \"of\": \"0\", \"values\": [1, 1]},"
+        "{\"area\": \"cache\", \"name\": \"keys\", \"sentence\": \"keys\", \"of\": \"0\", \"values\": [%d, 2], "
+        "\"gauge\": true}]}";
+    char first[512], second[512];
+    snprintf(first, sizeof first, cache, 3, 5);
+    snprintf(second, sizeof second, cache, 9, 4);
+    json_t *before = parsed(first), *now = parsed(second);
+    FILE *f = begin();
+    format_stat(before, NULL, 0, &(struct format_stat_options){"cache", false}, f);
+    fclose(f);
+    assert_string_equal(text, "cache[0].hits                               3            3            0  found\n"
+                              "cache[0].misses                             2            1            1  not\n"
+                              "cache[0].hit_ratio                     60.00%       75.00%        0.00%  of look-ups, "
+                              "those that found their key\n"
+                              "cache[0].keys                               7            5            2  keys\n");
+    f = begin();
+    format_stat(now, before, 2, &(struct format_stat_options){"cache", false}, f);
+    fclose(f);
+    assert_string_equal(
+        text, "cache[0].hits                               9            9            0          3.0/s  found\n"
+              "cache[0].hit_ratio                    100.00%       90.00%        0.00%  of look-ups, those that found "
+              "their key\n"
+              "cache[0].keys                               6            4            2  keys\n");
+    f = begin();
+    format_prometheus(now, f);
+    fclose(f);
+    assert_non_null(
+        strstr(text, "# TYPE millrace_cache_keys gauge\nmillrace_cache_keys{worker=\"0\",instance=\"0\"} 4\n"));
+    assert_non_null(strstr(text, "# TYPE millrace_cache_hits_total counter\n"));
+    json_decref(before);
+    json_decref(now);
+}
+
 static const char *skip_name(const char *p)
 {
     assert_true(isalpha((unsigned char)*p) || *p == '_');
@@ -209,6 +248,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(stat_shows_sums_and_a_column_for_each_worker),
         cmocka_unit_test(stat_watched_shows_what_moved_and_its_rate),
+        cmocka_unit_test(gauges_and_ratios_are_shown_as_what_they_are),
         cmocka_unit_test(prometheus_groups_metrics_and_escapes_text),
         cmocka_unit_test(prometheus_of_every_declared_counter_is_well_formed),
         cmocka_unit_test(conns_prints_as_ss_does),

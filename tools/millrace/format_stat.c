@@ -59,7 +59,8 @@ static const struct ratio {
     const char *sentence;
 } ratios[] = {
     {"cache", "hit_ratio", "hits", "misses", false, "of look-ups, those that found their key"},
-    {"cache", "memory_filled", "memory_used", "memory_limit", true, "of the bytes that the keyspace may use, those in use"},
+    {"cache", "memory_filled", "memory_used", "memory_limit", true,
+     "of the bytes that the keyspace may use, those in use"},
 };
 
 static const json_t *row_beside(const json_t *rows, const json_t *row, const char *name)
@@ -103,7 +104,8 @@ static void print_ratio(const struct ratio *r, const json_t *part, const json_t 
 static void print_ratios(const json_t *rows, const json_t *row, const json_t *before, FILE *out)
 {
     for (size_t i = 0; i < sizeof ratios / sizeof *ratios; i++) {
-        bool ends_here = !strcmp(text_of(row, "name"), ratios[i].other) && !strcmp(text_of(row, "area"), ratios[i].area);
+        bool ends_here =
+            !strcmp(text_of(row, "name"), ratios[i].other) && !strcmp(text_of(row, "area"), ratios[i].area);
         const json_t *part = ends_here ? row_beside(rows, row, ratios[i].part) : NULL;
         if (part)
             print_ratio(&ratios[i], part, row, before, out);
@@ -145,7 +147,8 @@ static bool same_metric(const json_t *a, const json_t *b)
 static void print_metric_name(const json_t *row, FILE *out)
 {
     char name[128];
-    snprintf(name, sizeof name, "millrace_%s_%s%s", text_of(row, "area"), text_of(row, "name"), is_gauge(row) ? "" : "_total");
+    snprintf(name, sizeof name, "millrace_%s_%s%s", text_of(row, "area"), text_of(row, "name"),
+             is_gauge(row) ? "" : "_total");
     for (char *c = name; *c; c++)
         if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_:", *c))
             *c = '_';
