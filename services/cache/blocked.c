@@ -183,7 +183,7 @@ bool cache_blocked_wait(struct cache_connection *c, const struct cache_call *cal
             return false;
         }
     }
-    cache->blocked->clients++;
+    cache->blocked->clients += c->waiters != NULL; /* who waits for its time alone has none */
     return true;
 }
 

@@ -146,6 +146,7 @@ const struct cache_command cache_commands_server[] = {
     ROW("role", server_role, 1, CACHE_NOSCRIPT | CACHE_LOADING | CACHE_STALE | CACHE_FAST, "master, without replicas"),
     CACHE_ROW("wait", server_wait, 3, CACHE_NOSCRIPT, "generic", "0: there are no replicas"),
     ROW("lolwut", server_lolwut, -1, CACHE_READONLY | CACHE_FAST, "a picture"),
+    ROW("debug", cache_command_debug, -2, CACHE_ADMIN_FLAGS | CACHE_ALL_SHARDS, "for tests"),
     CONTAINER("config", "server", cache_subcommands_config, "parameters that can be changed while running"),
     CONTAINER("slowlog", "server", cache_subcommands_slowlog, "commands that took long"),
     CONTAINER("memory", "server", cache_subcommands_memory, "what takes how much memory"),
