@@ -86,6 +86,13 @@ struct cache_shared {
     uint64_t secret[2]; /* of hash tables */
 };
 
+/* Error replies that begin with the same word. */
+struct cache_error_count {
+    char code[15];
+    uint64_t count;
+};
+#define CACHE_ERROR_CODES 32
+
 struct cache {
     struct mr_worker *worker;
     uint64_t *counters;
@@ -149,6 +156,7 @@ struct cache {
     uint64_t log_sequence;        /* last record of this shard that was appended */
     uint64_t *command_calls;      /* by position in the table: INFO commandstats */
     uint64_t *command_us;
+    struct cache_error_count errors[CACHE_ERROR_CODES]; /* INFO errorstats; those that come too late have no row */
     uint64_t counters_before[CACHE_COUNTERS]; /* when CONFIG RESETSTAT was said: INFO shows what came since */
 
     /* shard/ */

@@ -94,6 +94,7 @@ uint64_t cache_command_room(const struct cache_call *call)
 static enum cache_room refused(struct cache_call *call)
 {
     cache_reply_error(call->reply, "OOM command not allowed when used memory > 'maxmemory'.");
+    cache_call_error(call->cache, call->reply);
     return CACHE_ROOM_NEVER;
 }
 
@@ -242,6 +243,20 @@ static enum cache_outcome run(struct cache_call *call)
     return outcome;
 }
 
+void cache_call_error(struct cache *cache, struct cache_reply *reply)
+{
+    cache->counters[CACHE_COUNTER_COMMANDS_FAILED] += reply->errors;
+    for (struct cache_error_count *e = cache->errors; e < cache->errors + CACHE_ERROR_CODES; e++) {
+        if (!e->code[0])
+            memcpy(e->code, reply->error_code, sizeof e->code);
+        if (strcmp(e->code, reply->error_code) == 0) {
+            e->count += reply->errors;
+            break;
+        }
+    }
+    reply->errors = 0;
+}
+
 static void count(struct cache_call *call)
 {
     struct cache *cache = call->cache;
@@ -283,6 +298,8 @@ enum cache_outcome cache_call_execute(struct cache_call *call)
     enum cache_outcome outcome = run(call);
     if (outcome == CACHE_DONE)
         count(call);
+    if (__builtin_expect(call->reply->errors != 0, 0))
+        cache_call_error(cache, call->reply);
     if (cache->log && !call->replaying)
         cache_effects_log(call);
     if (call->effects)

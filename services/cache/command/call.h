@@ -9,6 +9,9 @@
  * CACHE_AGAIN and CACHE_WAIT as the function returned them: nothing was changed and nothing replied. */
 enum cache_outcome cache_call_execute(struct cache_call *call);
 
+/* Counts the error that a reply got, once. */
+void cache_call_error(struct cache *cache, struct cache_reply *reply);
+
 /* Policy of the session, before any store is touched: unknown command, arity, authentication, subscriber mode. NULL: the error
  * is replied. *c2 is the subcommand to run when it is a container. */
 const struct cache_command *cache_call_admit(struct cache *cache, struct cache_client *client,

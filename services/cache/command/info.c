@@ -81,6 +81,8 @@ void cache_info_reset(struct cache *cache)
         cache->counters_before[i] = counter_of(cache, (enum cache_counter)i);
     for (unsigned i = 0; i < cache_command_count(); i++)
         cache->command_calls[i] = cache->command_us[i] = 0;
+    for (unsigned i = 0; i < CACHE_ERROR_CODES; i++)
+        cache->errors[i].count = 0;
     cache->store.memory.used_peak = cache->store.memory.used;
 }
 
@@ -223,6 +225,9 @@ static void section_stats(const struct cache *cache, struct text *t)
         {"client_output_buffer_limit_disconnections", CACHE_COUNTER_REPLY_OVERFLOWS},
         {"client_output_timeouts", CACHE_COUNTER_REPLY_TIMEOUTS},
         {"slow_commands", CACHE_COUNTER_SLOW_COMMANDS},
+        {"total_error_replies", CACHE_COUNTER_COMMANDS_FAILED},
+        {"messages_published", CACHE_COUNTER_MESSAGES_PUBLISHED},
+        {"messages_delivered", CACHE_COUNTER_MESSAGES_DELIVERED},
         {"protocol_errors", CACHE_COUNTER_PROTOCOL_ERRORS},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
@@ -268,6 +273,29 @@ static void section_commandstats(const struct cache *cache, struct text *t)
     }
 }
 
+static const char *error_code(const struct cache *cache, unsigned worker, unsigned i)
+{
+    return cache->shared->instance[worker]->errors[i].code;
+}
+
+/* Workers meet errors in another order each: a code is shown at the first worker that has it, with what all have. */
+static void section_errorstats(const struct cache *cache, struct text *t)
+{
+    for (unsigned at = 0; at < cache->workers * CACHE_ERROR_CODES; at++) {
+        const char *code = error_code(cache, at / CACHE_ERROR_CODES, at % CACHE_ERROR_CODES);
+        uint64_t n = 0;
+        bool shown = false;
+        for (unsigned i = 0; code[0] && i < cache->workers * CACHE_ERROR_CODES; i++) {
+            unsigned worker = i / CACHE_ERROR_CODES, row = i % CACHE_ERROR_CODES;
+            bool same = strcmp(error_code(cache, worker, row), code) == 0;
+            shown |= same && i < at;
+            n += same ? LOOK(cache->shared->instance[worker]->errors[row].count) : 0;
+        }
+        if (n && !shown)
+            line(t, "errorstat_%s:count=%" PRIu64, code, n);
+    }
+}
+
 static void section_cluster(const struct cache *cache, struct text *t)
 {
     line(t, "cluster_enabled:0");
@@ -298,6 +326,7 @@ static const struct {
     {"cpu", "CPU", section_cpu, BY_DEFAULT | IN_ALL},
     {"modules", "Modules", section_empty, BY_DEFAULT},
     {"commandstats", "Commandstats", section_commandstats, IN_ALL},
+    {"errorstats", "Errorstats", section_errorstats, BY_DEFAULT | IN_ALL},
     {"cluster", "Cluster", section_cluster, BY_DEFAULT | IN_ALL},
     {"keyspace", "Keyspace", section_keyspace, BY_DEFAULT | IN_ALL},
 };

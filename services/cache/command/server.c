@@ -134,7 +134,7 @@ const struct cache_command cache_commands_server[] = {
     ROW("lastsave", cache_command_lastsave, 1, CACHE_LOADING | CACHE_STALE | CACHE_FAST,
         "when the last snapshot ended"),
     ROW("save", cache_command_save, 1, CACHE_ADMIN_ALONE | CACHE_NO_MULTI | CACHE_ALL_SHARDS,
-        "begins a snapshot; unlike Redis it does not wait for its end"),
+        "takes a snapshot; this connection alone waits for its end"),
     ROW("bgsave", cache_command_bgsave, -1, CACHE_ADMIN_ALONE | CACHE_ALL_SHARDS, "begins a snapshot"),
     ROW("bgrewriteaof", cache_command_bgrewriteaof, 1, CACHE_ADMIN_ALONE | CACHE_ALL_SHARDS,
         "begins a rewrite of the log"),

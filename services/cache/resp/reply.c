@@ -243,6 +243,10 @@ void cache_reply_error(struct cache_reply *r, const char *format, ...)
         if (text[i] == '\r' || text[i] == '\n')
             text[i] = ' ';
     line_add(r, '-', text, length);
+    size_t code = strcspn(text, " ");
+    r->errors++;
+    memset(r->error_code, 0, sizeof r->error_code);
+    memcpy(r->error_code, text, code < sizeof r->error_code ? code : sizeof r->error_code - 1);
 }
 
 void cache_reply_integer(struct cache_reply *r, int64_t value)

@@ -33,6 +33,8 @@ struct cache_reply {
     uint64_t limit;   /* of `bytes` */
     uint8_t protocol; /* 2, 3; 0: not RESP */
     bool failed;
+    uint8_t errors;      /* error replies that nobody has counted yet */
+    char error_code[15]; /* of the last one: "ERR" */
 };
 
 void cache_reply_init(struct cache_reply *r, struct cache_memory *m, void *scratch, size_t scratch_bytes,

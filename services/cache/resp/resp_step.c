@@ -50,7 +50,7 @@ static enum cache_step command_run(struct cache_connection *c, struct cache_argu
     client->active = mr_now(cache->worker);
     const struct cache_command *command = cache_call_admit(cache, client, argv, argc, reply);
     if (!command) {
-        cache->counters[CACHE_COUNTER_COMMANDS_FAILED]++;
+        cache_call_error(cache, reply);
         return aside_end(c, reply);
     }
     client->last = command;
