@@ -216,12 +216,11 @@ static void connection_give(struct cache_connection *c)
     cache->free_connections = c;
 }
 
-static void connection_refuse(struct cache *cache, struct mr_stream *s)
+static void connection_refuse(struct cache *cache, struct mr_stream *s, const struct cache_protocol *protocol)
 {
-    static const char text[] = "-ERR max number of clients reached\r\n";
     cache->counters[CACHE_COUNTER_CONNECTIONS_REFUSED]++;
     mr_stream_set_context(s, NULL);
-    mr_stream_send(s, text, sizeof text - 1);
+    mr_stream_send(s, protocol->too_many, strlen(protocol->too_many));
     mr_stream_close(s);
 }
 
@@ -231,7 +230,7 @@ static void connection_open(struct mr_stream *s, const struct cache_protocol *pr
     cache_turn_begin(cache);
     struct cache_connection *c = cache->connections_open < cache->settings.clients_max ? connection_take(cache) : NULL;
     if (!c) {
-        connection_refuse(cache, s);
+        connection_refuse(cache, s, protocol);
         return;
     }
     cache->counters[CACHE_COUNTER_CONNECTIONS]++;

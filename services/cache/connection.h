@@ -34,6 +34,7 @@ enum cache_step {
 
 struct cache_protocol {
     const char *name;
+    const char *too_many; /* connections: what a refused one is told */
     /* Takes one command off the stream and dispatches it. `span` is what is left of the first span that the stream shows, *taken
      * what of it was used: the caller consumes. Called with n > 0. */
     enum cache_step (*step)(struct cache_connection *c, const uint8_t *data, size_t n, size_t *taken);

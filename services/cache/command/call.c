@@ -11,6 +11,7 @@
 #include "cache/command/effect.h"
 #include "cache/command/slowlog.h"
 #include "cache/command/table.h"
+#include "cache/memcached/memcached.h"
 
 /* -- stores ------------------------------------------------------------------------------------------------------------- */
 
@@ -93,7 +94,8 @@ uint64_t cache_command_room(const struct cache_call *call)
 
 static enum cache_room refused(struct cache_call *call)
 {
-    cache_reply_error(call->reply, "OOM command not allowed when used memory > 'maxmemory'.");
+    if (!cache_memcached_refused(call))
+        cache_reply_error(call->reply, "OOM command not allowed when used memory > 'maxmemory'.");
     cache_call_error(call->cache, call->reply);
     return CACHE_ROOM_NEVER;
 }

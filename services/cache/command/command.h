@@ -81,7 +81,6 @@ struct cache_call {
     bool replaying;         /* from the log: no reply is wanted */
     uint64_t changes;       /* how many changes it made; 0: nothing is logged */
     uint64_t touched;       /* shards that it changed, a bit each */
-    unsigned gate_shard;    /* see cache_effects_gate */
     uint64_t wait_until_ms; /* with CACHE_WAIT: Unix ms, 0: for ever */
     struct cache_effect *effects, **effects_end; /* what the log gets instead of argv, see cache_call_propagate */
     struct cache_transaction *transaction;       /* EXEC around it; NULL: none */

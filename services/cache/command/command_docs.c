@@ -5,6 +5,15 @@
 
 #include "cache/command/table.h"
 
+/* Requests of memcached are commands to us, not to RESP clients: their table is the last. */
+static unsigned shown_count(void)
+{
+    unsigned n = cache_command_count();
+    while (n && !strcmp(cache_command_at(n - 1)->group, "memcached"))
+        n--;
+    return n;
+}
+
 /* In the order in which Redis prints them. */
 static const struct {
     uint32_t flag;
@@ -99,8 +108,8 @@ static void info_reply(struct cache_reply *r, const struct cache_command *contai
 
 static enum cache_outcome info_all(struct cache_call *call)
 {
-    cache_reply_array(call->reply, cache_command_count());
-    for (unsigned i = 0; i < cache_command_count(); i++)
+    cache_reply_array(call->reply, shown_count());
+    for (unsigned i = 0; i < shown_count(); i++)
         info_reply(call->reply, NULL, cache_command_at(i));
     return CACHE_DONE;
 }
@@ -112,7 +121,7 @@ enum cache_outcome cache_command_command(struct cache_call *call)
 
 enum cache_outcome cache_command_command_count(struct cache_call *call)
 {
-    cache_reply_integer(call->reply, cache_command_count());
+    cache_reply_integer(call->reply, shown_count());
     return CACHE_DONE;
 }
 
@@ -171,8 +180,8 @@ enum cache_outcome cache_command_command_docs(struct cache_call *call)
     const struct cache_command *container;
     uint64_t found = 0;
     if (call->argc == 2) {
-        cache_reply_map(call->reply, cache_command_count());
-        for (unsigned i = 0; i < cache_command_count(); i++)
+        cache_reply_map(call->reply, shown_count());
+        for (unsigned i = 0; i < shown_count(); i++)
             docs_reply(call->reply, NULL, cache_command_at(i));
         return CACHE_DONE;
     }
@@ -215,10 +224,10 @@ enum cache_outcome cache_command_command_list(struct cache_call *call)
         cache_reply_syntax_error(call->reply);
         return CACHE_DONE;
     }
-    for (unsigned i = 0; i < cache_command_count(); i++)
+    for (unsigned i = 0; i < shown_count(); i++)
         n += list_matches(call, cache_command_at(i));
     cache_reply_set(call->reply, n);
-    for (unsigned i = 0; i < cache_command_count(); i++)
+    for (unsigned i = 0; i < shown_count(); i++)
         if (list_matches(call, cache_command_at(i)))
             cache_reply_bulk_text(call->reply, cache_command_at(i)->name);
     return CACHE_DONE;

@@ -7,6 +7,7 @@
 #include "cache/cache.h"
 #include "cache/durable/log.h"
 #include "cache/durable/snapshot.h"
+#include "cache/memcached/memcached.h"
 #include "cache/shard/shard.h"
 
 #define CLIENTS_RESERVE \
@@ -124,7 +125,8 @@ bool cache_effects_ready(struct cache_call *call, bool *refused)
     if (__builtin_expect(cache_log_error(cache->log) != 0, 0)) {
         char text[128];
         cache_log_error_text(cache->log, text);
-        cache_reply_error(call->reply, "%s", text);
+        if (!cache_memcached_refused(call))
+            cache_reply_error(call->reply, "%s", text);
         *refused = true;
         return false;
     }
@@ -230,14 +232,10 @@ bool cache_effects_durable(const struct cache *cache, unsigned shard, uint64_t s
 }
 
 /* Not only who wrote waits: who read what is not yet safe must not show it either. */
-bool cache_effects_gate(struct cache_call *call, uint64_t *sequence)
+uint64_t cache_effects_gate(const struct cache *cache, unsigned shard)
 {
-    struct cache *cache = call->cache;
-    if (cache->settings.fsync != CACHE_FSYNC_ALWAYS || call->replaying)
-        return false;
-    struct cache *owner = call->touched ? cache->shared->instance[__builtin_ctzll(call->touched)]
-                                        : (struct cache *)call->store->listener.owner;
-    call->gate_shard = owner->index;
-    *sequence = owner->log_sequence;
-    return *sequence && !cache_log_durable(cache->log, owner->index, *sequence);
+    uint64_t sequence = cache->shared->instance[shard]->log_sequence;
+    if (cache->settings.fsync != CACHE_FSYNC_ALWAYS || cache_log_durable(cache->log, shard, sequence))
+        return 0;
+    return sequence;
 }

@@ -20,7 +20,7 @@ enum cache_outcome cache_command_dbsize(struct cache_call *call)
     return CACHE_DONE;
 }
 
-static void flush(struct cache_call *call, struct cache *shard, unsigned database)
+void cache_call_flush(struct cache_call *call, struct cache *shard, unsigned database)
 {
     cache_watch_flushed(shard, database);
     cache_store_flush(&shard->store, database);
@@ -42,7 +42,7 @@ enum cache_outcome cache_command_flushdb(struct cache_call *call)
     if (!flush_arguments(call))
         return CACHE_DONE;
     for (unsigned i = 0; i < call->cache->workers; i++)
-        flush(call, call->cache->shared->instance[i], call->database);
+        cache_call_flush(call, call->cache->shared->instance[i], call->database);
     cache_reply_ok(call->reply);
     return CACHE_DONE;
 }
@@ -53,7 +53,7 @@ enum cache_outcome cache_command_flushall(struct cache_call *call)
         return CACHE_DONE;
     for (unsigned i = 0; i < call->cache->workers; i++)
         for (unsigned database = 0; database < CACHE_DATABASES; database++)
-            flush(call, call->cache->shared->instance[i], database);
+            cache_call_flush(call, call->cache->shared->instance[i], database);
     cache_reply_ok(call->reply);
     return CACHE_DONE;
 }

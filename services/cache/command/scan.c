@@ -100,6 +100,7 @@ static enum cache_outcome command_scan(struct cache_call *call)
 }
 
 const struct cache_command cache_commands_scan[] = {
-    {"scan", command_scan, -2, CACHE_READONLY | CACHE_CURSOR_SHARD, 0, 0, 0, "generic", "walks all keys, some a call", NULL, NULL, NULL},
+    {"scan", command_scan, -2, CACHE_READONLY | CACHE_CURSOR_SHARD, 0, 0, 0, "generic", "walks all keys, some a call",
+     NULL, NULL, NULL},
     {0},
 };

@@ -34,4 +34,7 @@ cache_command_function cache_command_debug;
 /* Keys of every shard, all databases or one; from any worker, each number true of some moment. */
 uint64_t cache_keys_count(const struct cache *cache, unsigned database);
 
+/* flush.c: a database of a shard that is at hand becomes empty; its watchers hear of it. */
+void cache_call_flush(struct cache_call *call, struct cache *shard, unsigned database);
+
 #endif

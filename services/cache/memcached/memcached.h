@@ -106,6 +106,8 @@ enum cache_outcome cache_memcached_flush(struct cache_call *call);
 enum cache_outcome cache_memcached_stats(struct cache_call *call); /* stats.c; argv[2] is the name, or absent */
 void cache_memcached_flush_due(struct cache *cache);               /* each second: what flush_all delayed */
 /* The request of a call; false: there is none, and what there is to say is said. */
+/* A call that cannot run for want of memory: answered in its dialect. False: it is no request of memcached. */
+bool cache_memcached_refused(struct cache_call *call);
 bool cache_memcached_request_of(const struct cache_call *call, struct cache_memcached_request *r);
 /* The command that a request runs as. */
 const struct cache_command *cache_memcached_command(const struct cache_memcached_request *r);

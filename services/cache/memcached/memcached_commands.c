@@ -4,6 +4,8 @@
 
 #include "cache/cache.h"
 #include "cache/command/call.h"
+#include "cache/command/server.h"
+#include "cache/command/session.h"
 #include "cache/memcached/memcached.h"
 #include "cache/shard/shard.h"
 
@@ -42,6 +44,15 @@ bool cache_memcached_request_of(const struct cache_call *call, struct cache_memc
     return plausible(r);
 }
 
+bool cache_memcached_refused(struct cache_call *call)
+{
+    struct cache_memcached_request r;
+    if (call->reply->protocol != 0 || !cache_memcached_request_of(call, &r))
+        return false;
+    cache_memcached_writer(&r)->answer(call->reply, &r, (struct mr_span){NULL, 0}, CACHE_MEMCACHED_NO_MEMORY, NULL);
+    return true;
+}
+
 enum cache_outcome cache_memcached_answer(struct cache_call *call)
 {
     struct cache_memcached_request r;
@@ -66,7 +77,7 @@ enum cache_outcome cache_memcached_flush(struct cache_call *call)
         struct cache *owner = call->cache->shared->instance[i];
         owner->memcached_flush_ms = r.expires_ms > call->now_ms ? r.expires_ms : 0;
         if (!owner->memcached_flush_ms)
-            cache_store_flush(s, call->database);
+            cache_call_flush(call, owner, call->database);
         call->touched |= UINT64_C(1) << i;
     }
     call->changes++;
@@ -84,6 +95,7 @@ void cache_memcached_flush_due(struct cache *cache)
     if (cache->now_ms < cache->memcached_flush_ms)
         return;
     cache->memcached_flush_ms = 0;
+    cache_watch_flushed(cache, 0);
     cache_store_flush(&cache->store, 0);
 }
 

@@ -416,5 +416,8 @@ static void refuse(struct cache_connection *c, struct cache_reply *r, const char
     cache_reply_raw(r, "\r\n", 2);
 }
 
-const struct cache_protocol cache_protocol_memcached = {
-    .name = "memcached", .step = step, .refuse = refuse, .release = release};
+const struct cache_protocol cache_protocol_memcached = {.name = "memcached",
+                                                        .too_many = "ERROR Too many open connections\r\n",
+                                                        .step = step,
+                                                        .refuse = refuse,
+                                                        .release = release};

@@ -138,4 +138,5 @@ static void refuse(struct cache_connection *c, struct cache_reply *r, const char
     cache_reply_error(r, "%s", reason);
 }
 
-const struct cache_protocol cache_protocol_resp = {.name = "resp", .step = step, .refuse = refuse};
+const struct cache_protocol cache_protocol_resp = {
+    .name = "resp", .too_many = "-ERR max number of clients reached\r\n", .step = step, .refuse = refuse};

@@ -57,12 +57,23 @@ static mr_time wait_until(const struct cache *cache, uint64_t until_ms)
     return mr_now(cache->worker) + ms * MR_MILLISECOND;
 }
 
+/* Of every shard that the call may have looked at: ours, and those held for it. */
+static void gates_set(struct cache_connection *c)
+{
+    uint64_t left = UINT64_C(1) << c->cache->index | cache_hold_granted(c);
+    for (; left; left &= left - 1) {
+        unsigned shard = (unsigned)__builtin_ctzll(left);
+        uint64_t sequence = cache_effects_gate(c->cache, shard);
+        if (sequence)
+            cache_output_gate(c, shard, sequence);
+    }
+}
+
 static enum cache_step run_here(struct cache_connection *c, const struct cache_command *command,
                                 struct cache_argument *argv, unsigned argc)
 {
     struct cache *cache = c->cache;
     struct cache_reply *reply = cache_connection_reply(c);
-    uint64_t gate;
     if (!reply)
         return CACHE_STEP_ON;
     struct cache_call call = {.cache = cache,
@@ -87,8 +98,8 @@ static enum cache_step run_here(struct cache_connection *c, const struct cache_c
         return step;
     }
     c->wait_until = 0;
-    if (__builtin_expect(cache->log != NULL, 0) && cache_effects_gate(&call, &gate))
-        cache_output_gate(c, call.gate_shard, gate);
+    if (__builtin_expect(cache->log != NULL, 0))
+        gates_set(c);
     if (__builtin_expect(reply == &cache->discard, 0))
         reply_discard(c);
     cache_request_local_done(c);

@@ -150,6 +150,11 @@ bool cache_hold_has(const struct cache_connection *c, uint64_t mask)
     return c->hold && c->hold->granted == c->hold->wanted && (mask & ~c->hold->granted) == 0;
 }
 
+uint64_t cache_hold_granted(const struct cache_connection *c)
+{
+    return c->hold ? c->hold->granted : 0;
+}
+
 /* Given up while it is still being asked for: it gives back what it has when the answer comes. */
 void cache_hold_release(struct cache_connection *c)
 {

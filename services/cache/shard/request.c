@@ -117,14 +117,13 @@ static bool request_run(struct cache *here, struct cache_request *r)
                               .reply = &r->reply,
                               .asker = r->asker,
                               .part = (r->command->flags & CACHE_FAN_OUT) != 0};
-    uint64_t gate;
     cache_packed_arguments(&r->packed, here->argv);
     r->reply.memory = &here->clients;
     if (cache_call_execute(&call) == CACHE_AGAIN)
         return false;
-    if (here->log && cache_effects_gate(&call, &gate)) {
-        r->gate_sequence = gate;
-        r->owner = call.gate_shard;
+    if (here->log) {
+        r->gate_sequence = cache_effects_gate(here, here->index);
+        r->owner = here->index;
     }
     cache_blocked_serve(here);
     cache_reply_settle(&r->reply);

@@ -73,6 +73,7 @@ enum cache_room cache_ropes_adopt(struct cache *cache, const struct cache_comman
 /* Asks for the shards of `mask`; cache_dispatch is called again (cache_connection_run) when all are there. False: no memory. */
 bool cache_hold_ask(struct cache_connection *c, uint64_t mask);
 bool cache_hold_has(const struct cache_connection *c, uint64_t mask);
+uint64_t cache_hold_granted(const struct cache_connection *c); /* shards that are held, a bit each */
 void cache_hold_release(struct cache_connection *c);
 /* Our own shard may be touched: it is not held, or held by the connection that runs. */
 static inline bool cache_shard_free(const struct cache *cache)
