@@ -172,7 +172,7 @@ static const struct mr_config_key http_keys[] = {
 };
 
 static const struct mr_service_counter http_counters[] = {
-#define COUNTER(symbol, name, sentence) {name, sentence},
+#define COUNTER(symbol, name, sentence) {name, sentence, false},
 #include "http/counter.def"
 #undef COUNTER
     {0},
