@@ -26,7 +26,7 @@ struct cache_client {
     bool multi_failed; /* a command could not be queued: EXECABORT */
     bool watch_failed; /* set by transaction.c when it sees a watched key changed */
     bool no_evict;
-    enum { CACHE_REPLY_ON, CACHE_REPLY_OFF, CACHE_REPLY_SKIP } reply_mode;
+    enum { CACHE_REPLY_ON, CACHE_REPLY_OFF, CACHE_REPLY_SKIP, CACHE_REPLY_SKIP_NEXT } reply_mode;
     struct cache_queued *queue, **queue_end;
     uint32_t queued;
     uint64_t queued_bytes; /* of memory, ropes included: at most query_bytes_max */

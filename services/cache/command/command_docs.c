@@ -149,7 +149,7 @@ enum cache_outcome cache_command_command_info(struct cache_call *call)
         if (c)
             info_reply(call->reply, container, c);
         else
-            cache_reply_null_array(call->reply);
+            cache_reply_null(call->reply);
     }
     return CACHE_DONE;
 }

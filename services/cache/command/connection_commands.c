@@ -178,7 +178,7 @@ static enum cache_outcome command_hello(struct cache_call *call)
     if (call->client && !call->client->authenticated) {
         cache_reply_error(
             call->reply,
-            "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> "
+            "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO "
             "AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol "
             "version at the same time");
         return CACHE_DONE;
@@ -254,6 +254,8 @@ static enum cache_outcome client_reply(struct cache_call *call)
     } else if (cache_argument_is(&call->argv[2], "skip")) {
         if (c->reply_mode == CACHE_REPLY_ON)
             c->reply_mode = CACHE_REPLY_SKIP;
+        else if (c->reply_mode == CACHE_REPLY_SKIP)
+            c->reply_mode = CACHE_REPLY_SKIP_NEXT;
     } else {
         cache_reply_syntax_error(call->reply);
     }

@@ -2,6 +2,7 @@
 #include "cache/cache.h"
 #include "cache/command/server.h"
 #include "cache/command/session.h"
+#include "cache/command/watch.h"
 
 /* A relaxed look at a number of another worker's, which is true of some moment. */
 #define LOOK(value) __atomic_load_n(&(value), __ATOMIC_RELAXED)
@@ -77,8 +78,7 @@ enum cache_outcome cache_command_swapdb(struct cache_call *call)
     }
     for (unsigned i = 0; i < call->cache->workers && a != b; i++) {
         struct cache *shard = call->cache->shared->instance[i];
-        cache_watch_flushed(shard, (unsigned)a);
-        cache_watch_flushed(shard, (unsigned)b);
+        cache_watch_swapped(shard, (unsigned)a, (unsigned)b);
         cache_store_swap(&shard->store, (unsigned)a, (unsigned)b);
         cache_call_counted(call, &shard->store);
     }

@@ -166,7 +166,7 @@ static void confirm(struct cache_call *call, const char *word, const struct mr_s
 
 static enum cache_outcome subscribe_all(struct cache_call *call, enum kind kind)
 {
-    if (!call->client || call->transaction) { /* a MULTI's replies are counted: no pushes among them */
+    if (!call->client) {
         cache_reply_error(call->reply, "ERR %s isn't allowed in this context", subscribe_words[kind]);
         return CACHE_DONE;
     }

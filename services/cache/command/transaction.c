@@ -171,7 +171,8 @@ static enum cache_outcome end(struct cache_call *call)
     return CACHE_DONE;
 }
 
-/* What each worker runs for itself is told to the others; inside a transaction nobody waits for their answers. */
+/* What each worker runs for itself is told to the others; inside a transaction nobody waits for their answers. Publish and subscribe
+ * sees to that itself (pubsub.c). */
 struct elsewhere {
     struct cache_item item;
     struct cache *home;
@@ -226,7 +227,7 @@ static void elsewhere_send(struct cache *cache, const struct cache_queued *q)
 static void run_queued(struct cache_call *call, struct cache_queued *q, struct cache_transaction *t)
 {
     struct cache *cache = call->cache;
-    if (q->command->flags & CACHE_FAN_OUT && cache->workers > 1)
+    if ((q->command->flags & (CACHE_FAN_OUT | CACHE_PUBSUB)) == CACHE_FAN_OUT && cache->workers > 1)
         elsewhere_send(cache, q);
     struct cache_call inner = inner_call(call, q);
     inner.transaction = t;

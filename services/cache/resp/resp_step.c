@@ -30,14 +30,18 @@ static struct cache_reply *aside_begin(struct cache_connection *c)
 static enum cache_step aside_end(struct cache_connection *c, const struct cache_reply *said)
 {
     struct cache *cache = c->cache;
-    if (said != &cache->aside)
-        return CACHE_STEP_ON;
-    struct cache_reply *reply = cache_connection_reply(c);
-    cache_reply_settle(&cache->aside);
-    if (reply)
-        cache_reply_copy(reply, &cache->aside);
-    cache_reply_free(&cache->aside);
-    cache_request_local_done(c);
+    const struct cache_reply *reply = said;
+    if (said == &cache->aside) {
+        struct cache_reply *to = cache_connection_reply(c);
+        cache_reply_settle(&cache->aside);
+        if (to)
+            cache_reply_copy(to, &cache->aside);
+        cache_reply_free(&cache->aside);
+        cache_request_local_done(c);
+        reply = to;
+    }
+    if (__builtin_expect(reply == &cache->discard, 0))
+        cache_connection_discard(c);
     return CACHE_STEP_ON;
 }
 

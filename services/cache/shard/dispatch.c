@@ -40,12 +40,14 @@ struct cache_reply *cache_connection_reply(struct cache_connection *c)
     return r ? &r->reply : NULL;
 }
 
-static void reply_discard(struct cache_connection *c)
+void cache_connection_discard(struct cache_connection *c)
 {
     cache_output_free(c->cache, &c->cache->discard);
     cache_reply_init(&c->cache->discard, &c->cache->clients, NULL, 0, c->client.protocol, UINT64_MAX);
     if (c->client.reply_mode == CACHE_REPLY_SKIP)
         c->client.reply_mode = CACHE_REPLY_ON;
+    else if (c->client.reply_mode == CACHE_REPLY_SKIP_NEXT) /* said by a command that was itself skipped */
+        c->client.reply_mode = CACHE_REPLY_SKIP;
 }
 
 /* On the monotonic clock: setting the wall clock neither cuts nor stretches a wait. */
@@ -101,7 +103,7 @@ static enum cache_step run_here(struct cache_connection *c, const struct cache_c
     if (__builtin_expect(cache->log != NULL, 0))
         gates_set(c);
     if (__builtin_expect(reply == &cache->discard, 0))
-        reply_discard(c);
+        cache_connection_discard(c);
     cache_request_local_done(c);
     return CACHE_STEP_ON;
 }
