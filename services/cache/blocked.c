@@ -44,7 +44,7 @@ bool cache_blocked_start(struct cache *cache)
     if (!cache->blocked)
         return false;
     *cache->blocked = (struct cache_blocked){0};
-    cache_table_init(&cache->blocked->keys, &cache->clients, &key_type, cache->shared->secret);
+    cache_table_init(&cache->blocked->keys, &cache->waiting, &key_type, cache->shared->secret);
     cache->ready_end = &cache->ready;
     return true;
 }
@@ -76,13 +76,13 @@ static struct cache_blocked_key *key_make(struct cache *shard, unsigned database
     struct cache_blocked_key *k = key_find(shard, database, key);
     struct cache_table *t = &shard->blocked->keys;
     size_t bytes = sizeof *k + key.length + 1;
-    if (k || !(k = cache_memory_alloc(&shard->clients, bytes)))
+    if (k || !(k = cache_memory_alloc(&shard->waiting, bytes)))
         return k;
     *k = (struct cache_blocked_key){.end = &k->first, .length = (uint16_t)(key.length + 1)};
     name_make(k->name, database, key);
     if (cache_table_insert(t, cache_table_hash(t, k->name, k->length), k))
         return k;
-    cache_memory_free(&shard->clients, k, bytes);
+    cache_memory_free(&shard->waiting, k, bytes);
     return NULL;
 }
 
@@ -92,7 +92,7 @@ static void key_end(struct cache *shard, struct cache_blocked_key *k)
     if (k->first || k->ready)
         return;
     cache_table_remove(t, cache_table_hash(t, k->name, k->length), k->name, k->length);
-    cache_memory_free(&shard->clients, k, sizeof *k + k->length);
+    cache_memory_free(&shard->waiting, k, sizeof *k + k->length);
 }
 
 /* -- waiters --------------------------------------------------------------------------------------------------------------- */
@@ -106,7 +106,7 @@ static void waiter_remove(struct cache *shard, struct cache_waiter *w)
     else
         k->end = w->link;
     shard->waiters--;
-    cache_memory_free(&shard->clients, w, sizeof *w);
+    cache_memory_free(&shard->waiting, w, sizeof *w);
     key_end(shard, k);
 }
 
@@ -128,7 +128,7 @@ static bool waiter_add(struct cache_connection *c, struct cache *shard, unsigned
     for (struct cache_waiter *w = c->waiters; w; w = w->of_connection)
         if (w->key == k)
             return true; /* the same key twice */
-    struct cache_waiter *w = cache_memory_alloc(&shard->clients, sizeof *w);
+    struct cache_waiter *w = cache_memory_alloc(&shard->waiting, sizeof *w);
     if (!w) {
         key_end(shard, k);
         return false;

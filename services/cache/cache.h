@@ -107,6 +107,7 @@ struct cache {
 
     struct cache_store store;
     struct cache_memory clients; /* queries, replies, messages, everything a connection holds */
+    struct cache_memory waiting; /* who waits for keys of this shard: of whoever has the shard, our worker or who holds it */
 
     /* Time: Unix ms = monotonic + offset, looked at once a second. */
     int64_t unix_offset_ns;
