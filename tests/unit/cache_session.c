@@ -523,7 +523,8 @@ static void a_command_over_the_query_limit_closes(void **state)
     struct mr_stream *s = fake_open(f->w[0]);
     static char bytes[64 << 10];
     memset(bytes, 'x', sizeof bytes);
-    fake_input(s, "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$10000000\r\n", 35);
+    static const char header[] = "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$10000000\r\n";
+    fake_input(s, header, sizeof header - 1);
     unsigned pieces = 0;
     for (; !fake_shutdown_seen(s) && !fake_aborted(s) && pieces < 10; pieces++) {
         fake_input(s, bytes, sizeof bytes);

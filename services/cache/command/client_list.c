@@ -6,6 +6,7 @@
 
 #include "cache/cache.h"
 #include "cache/client.h"
+#include "cache/command/help.h"
 #include "cache/command/join.h"
 #include "cache/connection.h"
 
@@ -340,7 +341,11 @@ enum cache_outcome cache_command_client_unblock(struct cache_call *call)
     int64_t id;
     bool error = call->argc == 4 && cache_argument_is(&call->argv[3], "error");
     uint32_t at = 0;
-    if (call->argc > 4 || (call->argc == 4 && !error && !cache_argument_is(&call->argv[3], "timeout"))) {
+    if (call->argc > 4) {
+        cache_reply_unknown_subcommand(call, "CLIENT");
+        return CACHE_DONE;
+    }
+    if (call->argc == 4 && !error && !cache_argument_is(&call->argv[3], "timeout")) {
         cache_reply_error(call->reply, "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR");
         return CACHE_DONE;
     }

@@ -17,3 +17,12 @@ enum cache_outcome cache_reply_help(struct cache_call *call, const char *name, c
     cache_reply_simple(call->reply, "    Prints this help.");
     return CACHE_DONE;
 }
+
+#define SHOWN_MAX 128
+
+void cache_reply_unknown_subcommand(struct cache_call *call, const char *name)
+{
+    const struct cache_argument *a = &call->argv[1];
+    cache_reply_error(call->reply, "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try %s HELP.",
+                      (int)(a->length < SHOWN_MAX ? a->length : SHOWN_MAX), a->rope ? "" : (const char *)a->data, name);
+}

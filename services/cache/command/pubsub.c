@@ -5,6 +5,7 @@
 
 #include "cache/cache.h"
 #include "cache/client.h"
+#include "cache/command/help.h"
 #include "cache/command/join.h"
 #include "cache/command/session.h"
 #include "cache/connection.h"
@@ -342,7 +343,7 @@ static enum cache_outcome names_reply(struct cache_call *call, enum kind kind)
     struct mr_span pattern = {NULL, 0};
     uint64_t n = 0;
     if (call->argc > 3) {
-        cache_reply_arity(call->reply, cache_command_find("pubsub", 6), call->command);
+        cache_reply_unknown_subcommand(call, "PUBSUB");
         return CACHE_DONE;
     }
     if (call->argc == 3)

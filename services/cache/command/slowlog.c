@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cache/client.h"
+#include "cache/command/help.h"
 #include "cache/command/join.h"
 #include "cache/connection.h"
 
@@ -125,7 +126,7 @@ enum cache_outcome cache_command_slowlog_get(struct cache_call *call)
     const struct cache_slowlog *log = call->cache->slowlog;
     int64_t count = 10;
     if (call->argc > 3) {
-        cache_reply_error(call->reply, "ERR wrong number of arguments for 'slowlog|get' command");
+        cache_reply_unknown_subcommand(call, "SLOWLOG");
         return CACHE_DONE;
     }
     if (call->argc == 3 && (!cache_argument_integer(&call->argv[2], &count) || count < -1)) {
