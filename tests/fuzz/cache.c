@@ -175,7 +175,7 @@ static size_t step(struct world *world, const uint8_t *data, size_t size)
         return text + 2;
     case PIPELINE: /* the same many times */
         n = worth_sending(data + 1, text) ? line_write(world, data + 1, text) : 0;
-        for (unsigned i = 1; i < REPEATS_MAX >> (2 * (3 - how)) && n < 20000; i++)
+        for (unsigned i = 1; i < (unsigned)REPEATS_MAX >> (2 * (3 - how)) && n < 20000; i++)
             fake_input_quietly(*peer, line, n);
         fake_input(*peer, line, n);
         return text + 2;
