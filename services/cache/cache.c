@@ -1,6 +1,8 @@
 /* The service as the rest sees it: configuration, counters, start and stop of an instance, and the turn. */
 #include "cache/cache.h"
 
+#include <inttypes.h>
+#include <millrace/log.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,14 +33,14 @@ static const struct mr_config_key cache_keys[] = {
     {"memcached", MR_CONFIG_ENDPOINT, AT(memcached), .preset = ":0",
      .sentence = "address and port for memcached's protocols (text, meta, binary); port 0: none"},
     {"memory_max", MR_CONFIG_BYTES, AT(memory_max), 1 << 20, UINT64_C(1) << 40, .preset = "256MiB",
-     .sentence = "bytes of the keyspace, shared out to the workers; never passed"},
+     .sentence = "bytes of the keyspace, shared out to the workers (no more than 63GiB each); never passed"},
     {"policy", MR_CONFIG_STRING, AT(policy), .preset = "allkeys-s3fifo",
      .sentence = "which keys go when room is needed: a name of services/cache/evict/, as maxmemory-policy"},
     {"password", MR_CONFIG_STRING, AT(password), .optional = true,
      .sentence = "what AUTH must say; without it nobody is asked"},
     {"connections_max", MR_CONFIG_UNSIGNED, AT(connections_max), 1, 4 << 20, .preset = "65536", .unit = "connections",
      .sentence = "open connections per worker; more are refused"},
-    {"client_memory_max", MR_CONFIG_BYTES, AT(client_memory_max), 1 << 20, UINT64_C(1) << 38, .preset = "256MiB",
+    {"client_memory_max", MR_CONFIG_BYTES, AT(client_memory_max), 1 << 20, UINT64_C(31) << 30, .preset = "256MiB",
      .sentence = "bytes of queries and replies of all connections of a worker"},
     {"query_bytes_max", MR_CONFIG_BYTES, AT(query_bytes_max), 1 << 16, UINT64_C(1) << 34, .preset = "1GiB",
      .sentence = "bytes of one command that is not whole yet; more closes the connection"},
@@ -73,17 +75,6 @@ static const struct mr_service_counter cache_counters[] = {
 #include "cache/counter.def"
 #undef COUNTER
     {0}};
-
-static bool cache_check(const void *configuration, char *message, size_t message_bytes)
-{
-    const struct cache_config *config = configuration;
-    if (cache_evict_find(config->policy))
-        return true;
-    int n = snprintf(message, message_bytes, "policy: '%s' is none of", config->policy);
-    for (unsigned i = 0; cache_evict_policies[i] && n > 0 && (size_t)n < message_bytes; i++)
-        n += snprintf(message + n, message_bytes - (size_t)n, " %s", cache_evict_policies[i]->name);
-    return false;
-}
 
 /* -- the turn -------------------------------------------------------------------------------------------------------------- */
 
@@ -302,6 +293,11 @@ static int memory_start(struct cache *cache)
 {
     const struct cache_config *config = cache->config;
     uint64_t limit = config->memory_max / cache->workers;
+    if (limit > CACHE_SHARD_MAX) {
+        mr_log(MR_LOG_ERROR, "cache", "memory_max is %" PRIu64 " GiB a worker, no more than %" PRIu64 " are possible",
+               limit >> 30, CACHE_SHARD_MAX >> 30);
+        return MR_ERROR_INVALID;
+    }
     if (!cache_store_init(&cache->store, limit, config->policy, cache->shared->secret, mr_random(cache->worker)) ||
         !cache_memory_init(&cache->clients, 2 * config->client_memory_max, config->client_memory_max) ||
         !cache_memory_init(&cache->waiting, config->client_memory_max, config->client_memory_max / 4))
@@ -427,7 +423,7 @@ const struct mr_service cache_service = {.name = "cache",
                                          .config_bytes = sizeof(struct cache_config),
                                          .keys = cache_keys,
                                          .counters = cache_counters,
-                                         .check = cache_check,
+                                         .check = cache_config_check,
                                          .open = cache_open,
                                          .close = cache_close,
                                          .start = cache_start,

@@ -175,6 +175,9 @@ struct cache {
 #define CACHE_LOG_ARGUMENTS (16u << 20) /* an effect takes 64 bytes of clients' memory at least: 1 GiB of them */
 #define CACHE_SCRATCH_BYTES (64u << 10)
 
+/* The member `check` of cache_service. */
+bool cache_config_check(const void *configuration, char *message, size_t message_bytes);
+
 /* Brings time and the budgets of the store to this turn; called first in every event. */
 void cache_turn_begin(struct cache *cache);
 

@@ -13,6 +13,7 @@
 #define CACHE_LEND_MIN      1024 /* shorter values are copied into the reply: cheaper than a lend of their own */
 #define CACHE_ARGUMENTS_MAX (UINT32_C(1) << 20)  /* of one command, as Redis */
 #define CACHE_INLINE_MAX    (UINT32_C(64) << 10) /* bytes of an inline command, as Redis */
+#define CACHE_SHARD_MAX     (UINT64_C(63) << 30) /* memory_max of one worker: what links of 32 bits reach */
 #define CACHE_DATABASES     16
 #define CACHE_WORKERS_MAX   64
 

@@ -7,7 +7,7 @@
 #include <string.h>
 
 struct fake_config {
-    struct mr_endpoint listen[4];
+    struct mr_endpoint listen[4], side;
     unsigned listen_count;
     char *root, *title;
     mr_time keep;
@@ -24,6 +24,7 @@ static const char *const fake_kinds[] = {"slow", "fast", NULL};
 static const struct mr_config_key fake_keys[] = {
     {"listen", MR_CONFIG_ENDPOINT, FAKE_AT(listen), .preset = ":80", .sentence = "where", .list_max = 4,
      .count_offset = FAKE_AT(listen_count)},
+    {"side", MR_CONFIG_ENDPOINT, FAKE_AT(side), .preset = ":0", .sentence = "a second listener, off by itself"},
     {"root", MR_CONFIG_PATH, FAKE_AT(root), .sentence = "folder"},
     {"title", MR_CONFIG_STRING, FAKE_AT(title), .preset = "none", .sentence = "text"},
     {"keep", MR_CONFIG_DURATION, FAKE_AT(keep), MR_SECOND, 100 * MR_SECOND, .preset = "5s", .sentence = "duration"},

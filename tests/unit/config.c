@@ -146,6 +146,11 @@ static const struct bad {
     {INTERFACE "services: [web: {}]\n", "f:3:12: services[0].web: root is missing, expected a path\n"},
     {INTERFACE "services: [web: {root: www, listen: 198.18.0.9:80}]\n",
      "f:3:37: web listens on 198.18.0.9:80, which is the address of no interface\n"},
+    {INTERFACE "services: [web: {root: www, side: \":80\"}]\n",
+     "f:3:35: web listens on :80, which web of line 3 does already\n"},
+    {INTERFACE "services: [web: {root: www, listen: :80}]\n",
+     "f:3:37: not YAML: did not find expected node content, while parsing a flow node; between braces a value such as "
+     "\":80\" needs its quotes\n"},
     {INTERFACE "services: [web: {root: refused}]\n", "f:3:12: web: the folder is refused\n"},
     {INTERFACE "services:\n- web: {root: www}\n  plain: {}\n",
      "f:4:3: services[0] is a mapping of several names, expected one service name with its keys inside, such as `- "

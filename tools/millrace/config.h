@@ -120,6 +120,11 @@ struct config *config_parse(const char *file, const char *text, size_t bytes, co
                             struct config_report *report);
 void config_free(struct config *c);
 
+/* By convention the endpoints that a service listens on are in keys whose name starts with "listen", or whose preset is
+ * port 0: those may be off. */
+bool config_key_listens(const struct mr_config_key *k);
+bool config_key_may_be_off(const struct mr_config_key *k);
+
 /* What no single value shows: addresses, gateways, listeners, drivers and their parameters. Does not touch the system
  * except through the services' own checks. */
 void config_check(const struct config *c, struct config_report *report);

@@ -208,6 +208,16 @@ static void check_route_path(const struct config *c, const struct config_route *
         config_report_add(r, config_mark_of(c, &t->via), "gateway %s is our own address, expected a neighbour's", text);
 }
 
+bool config_key_may_be_off(const struct mr_config_key *k)
+{
+    return k->type == MR_CONFIG_ENDPOINT && k->preset && !strcmp(k->preset, ":0");
+}
+
+bool config_key_listens(const struct mr_config_key *k)
+{
+    return k->type == MR_CONFIG_ENDPOINT && (!strncmp(k->name, "listen", 6) || config_key_may_be_off(k));
+}
+
 struct listener {
     const struct mr_endpoint *endpoint;
     const struct config_service *service;
@@ -238,7 +248,6 @@ static void check_listener(const struct config *c, const struct listener *l, uns
     }
 }
 
-/* By convention the endpoints that a service listens on are in keys whose name starts with "listen". */
 static void check_services(const struct config *c, struct config_report *r)
 {
     struct listener listeners[LISTENER_MAX];
@@ -246,13 +255,13 @@ static void check_services(const struct config *c, struct config_report *r)
     for (unsigned i = 0; i < c->service_count; i++) {
         const struct config_service *s = &c->service[i];
         for (const struct mr_config_key *k = s->service->keys; k && k->name; k++) {
-            if (k->type != MR_CONFIG_ENDPOINT || strncmp(k->name, "listen", 6))
+            if (!config_key_listens(k))
                 continue;
             const char *base = s->values;
             unsigned count = k->list_max ? *(const unsigned *)(base + k->count_offset) : 1;
             for (unsigned j = 0; j < count && n < LISTENER_MAX; j++) {
                 const struct mr_endpoint *e = (const struct mr_endpoint *)(base + k->offset) + j;
-                if (k->optional && e->port == 0 && !config_mark_of(c, e).line)
+                if (e->port == 0 && (config_key_may_be_off(k) || (k->optional && !config_mark_of(c, e).line)))
                     continue;
                 listeners[n] = (struct listener){e, s};
                 check_listener(c, listeners, n++, r);

@@ -136,7 +136,7 @@ static void report_unknown(struct loader *l, struct config_mark mark, const char
                            const char *word, const char *const *names, unsigned n)
 {
     const char *nearest = config_nearest(word, names, n);
-    char where[PATH_TEXT_MAX], all[CONFIG_EXPECTED_MAX] = "";
+    char where[PATH_TEXT_MAX], all[CONFIG_MESSAGE_MAX - 128] = "";
     size_t used = 0;
     for (unsigned i = 0; i < n && used < sizeof all; i++)
         used += (size_t)snprintf(all + used, sizeof all - used, "%s%s", i ? ", " : "", names[i]);

@@ -6,8 +6,8 @@
 #include <stddef.h>
 #include <stdio.h>
 
-#define CONFIG_REPORT_MAX  64 /* beyond it only counted */
-#define CONFIG_MESSAGE_MAX 400
+#define CONFIG_REPORT_MAX  64  /* beyond it only counted */
+#define CONFIG_MESSAGE_MAX 640 /* a list of all keys of a service fits */
 
 struct config_mark {
     unsigned line, column; /* from 1; 0: the file as a whole */

@@ -24,14 +24,15 @@ size_t runtime_ready_line(const struct config *c, const char *control_path, char
     for (unsigned i = 0; i < c->service_count; i++) {
         const struct config_service *s = &c->service[i];
         for (const struct mr_config_key *k = s->service->keys; k && k->name && used < bytes; k++) {
-            if (k->type != MR_CONFIG_ENDPOINT || strncmp(k->name, "listen", 6))
+            if (!config_key_listens(k))
                 continue;
+            const char *name = config_key_may_be_off(k) ? k->name : s->service->name;
             const char *base = s->values;
             unsigned n = k->list_max ? *(const unsigned *)(base + k->count_offset) : 1;
             const struct mr_endpoint *e = (const struct mr_endpoint *)(base + k->offset);
             for (unsigned j = 0; j < n && used < bytes; j++)
                 if (e[j].port)
-                    used += print_endpoint(c, s->service->name, &e[j], text + used, bytes - used);
+                    used += print_endpoint(c, name, &e[j], text + used, bytes - used);
         }
     }
     if (control_path && used < bytes)

@@ -43,13 +43,14 @@ static json_t *service_json(const struct config_service *s)
     json_t *listen = json_array();
     char text[MR_ENDPOINT_TEXT_MAX];
     for (const struct mr_config_key *k = s->service->keys; k && k->name; k++) {
-        if (k->type != MR_CONFIG_ENDPOINT || strncmp(k->name, "listen", 6))
+        if (!config_key_listens(k))
             continue;
         const char *base = s->values;
         const struct mr_endpoint *e = (const struct mr_endpoint *)(base + k->offset);
         unsigned n = k->list_max ? *(const unsigned *)(base + k->count_offset) : 1;
         for (unsigned j = 0; j < n; j++)
-            json_array_append_new(listen, json_string(mr_endpoint_text(&e[j], text)));
+            if (e[j].port)
+                json_array_append_new(listen, json_string(mr_endpoint_text(&e[j], text)));
     }
     return json_pack("{s:s,s:o}", "name", s->service->name, "listen", listen);
 }

@@ -21,8 +21,10 @@ static bool next_event(struct builder *b, yaml_event_t *e)
         return true;
     const char *problem = b->parser.problem ? b->parser.problem : "not readable";
     const char *context = b->parser.context;
-    config_report_add(b->report, mark_of(b->parser.problem_mark), "not YAML: %s%s%s", problem, context ? ", " : "",
-                      context ? context : "");
+    bool in_flow = context && strstr(context, "flow node");
+    config_report_add(b->report, mark_of(b->parser.problem_mark), "not YAML: %s%s%s%s", problem, context ? ", " : "",
+                      context ? context : "",
+                      in_flow ? "; between braces a value such as \":80\" needs its quotes" : "");
     return false;
 }
 

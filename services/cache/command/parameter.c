@@ -108,7 +108,8 @@ static bool policy_set(const struct cache *cache, struct cache_settings *s, cons
     char name[WORD_MAX];
     const struct cache_evict_policy *policy = word(a, name) ? cache_evict_find(name) : NULL;
     if (policy) {
-        snprintf(s->policy, sizeof s->policy, "%.31s", name);
+        snprintf(s->policy, sizeof s->policy, "%s",
+                 policy->name); /* not the short name: clients look for "lfu" in it */
         return true;
     }
     size_t n = (size_t)snprintf(why, CACHE_PARAMETER_WHY_MAX, "argument(s) must be one of the following: ");
@@ -507,7 +508,8 @@ void cache_settings_init(struct cache *cache)
                                  .rewrite_bytes_min = config->rewrite_bytes_min,
                                  .active_expire = true,
                                  .limits = CACHE_TYPE_LIMITS_DEFAULT};
-    snprintf(s->policy, sizeof s->policy, "%s", config->policy ? config->policy : "noeviction");
+    const struct cache_evict_policy *policy = config->policy ? cache_evict_find(config->policy) : NULL;
+    snprintf(s->policy, sizeof s->policy, "%s", policy ? policy->name : "noeviction");
     snprintf(s->password, sizeof s->password, "%s", config->password ? config->password : "");
     for (const struct cache_parameter *p = cache_parameters; p->name; p++)
         if (p->preset)
