@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "cache/cache.h"
+#include "cache/command/category.h"
 #include "cache/command/help.h"
 #include "cache/command/server.h"
 #include "cache/command/table.h"
@@ -60,62 +61,37 @@ static enum cache_outcome acl_getuser(struct cache_call *call)
     return CACHE_DONE;
 }
 
-/* Categories that the flags and groups of the table tell. */
-static const struct category {
-    const char *name, *group;
-    uint32_t flag;
-    bool without; /* commands that lack the flag */
-} categories[] = {
-    {"keyspace", "generic", 0, false},
-    {"read", NULL, CACHE_READONLY, false},
-    {"write", NULL, CACHE_WRITE, false},
-    {"set", "set", 0, false},
-    {"sortedset", "sorted-set", 0, false},
-    {"list", "list", 0, false},
-    {"hash", "hash", 0, false},
-    {"string", "string", 0, false},
-    {"bitmap", "bitmap", 0, false},
-    {"pubsub", "pubsub", 0, false},
-    {"admin", NULL, CACHE_ADMIN, false},
-    {"fast", NULL, CACHE_FAST, false},
-    {"slow", NULL, CACHE_FAST, true},
-    {"blocking", NULL, CACHE_BLOCKING, false},
-    {"dangerous", NULL, CACHE_ADMIN, false},
-    {"connection", "connection", 0, false},
-    {"transaction", "transactions", 0, false},
-};
-#define CATEGORIES (sizeof categories / sizeof *categories)
-
-static bool is_of(const struct cache_command *c, const struct category *k)
-{
-    if (k->group)
-        return c->group && !strcmp(c->group, k->group);
-    return !(c->flags & k->flag) == k->without;
-}
-
-static void category_reply(struct cache_reply *r, const struct category *k)
+static void category_reply(struct cache_reply *r, unsigned category)
 {
     uint64_t n = 0;
     for (unsigned i = 0; i < cache_command_count(); i++)
-        n += is_of(cache_command_at(i), k);
+        n += cache_command_categories(cache_command_at(i)) >> category & 1;
     cache_reply_array(r, n);
     for (unsigned i = 0; i < cache_command_count(); i++)
-        if (is_of(cache_command_at(i), k))
+        if (cache_command_categories(cache_command_at(i)) >> category & 1)
             cache_reply_bulk_text(r, cache_command_at(i)->name);
+}
+
+static void names_reply(struct cache_reply *r)
+{
+    uint64_t n = 0;
+    while (cache_category_names[n])
+        n++;
+    cache_reply_array(r, n);
+    for (uint64_t i = 0; i < n; i++)
+        cache_reply_bulk_text(r, cache_category_names[i]);
 }
 
 static enum cache_outcome acl_cat(struct cache_call *call)
 {
     const struct cache_argument *a = &call->argv[2];
     if (call->argc == 2) {
-        cache_reply_array(call->reply, CATEGORIES);
-        for (size_t i = 0; i < CATEGORIES; i++)
-            cache_reply_bulk_text(call->reply, categories[i].name);
+        names_reply(call->reply);
         return CACHE_DONE;
     }
-    for (size_t i = 0; i < CATEGORIES && call->argc == 3; i++)
-        if (cache_argument_is(a, categories[i].name)) {
-            category_reply(call->reply, &categories[i]);
+    for (unsigned i = 0; cache_category_names[i] && call->argc == 3; i++)
+        if (cache_argument_is(a, cache_category_names[i])) {
+            category_reply(call->reply, i);
             return CACHE_DONE;
         }
     if (call->argc == 3)

@@ -32,10 +32,12 @@ enum cache_command_flag {
     CACHE_CONTAINER = 1 << 13,    /* ours: `subcommands` decides */
     CACHE_MOVABLE_KEYS = 1 << 14, /* `keys` finds them, the positions alone do not */
     CACHE_SKIP_SLOWLOG = 1 << 15,
-    CACHE_RUNS_IN_MULTI = 1 << 16, /* ours: not queued by MULTI: EXEC, DISCARD, MULTI, WATCH, QUIT, RESET */
-    CACHE_FAN_OUT = 1 << 17,       /* ours: each worker runs it for itself, `join` makes one reply of theirs */
-    CACHE_QUEUED_SHARDS = 1 << 18, /* ours: the shards of all that MULTI queued, and of what is watched: EXEC */
-    CACHE_CURSOR_SHARD = 1 << 19,  /* ours: the cursor, argument 1, says whose shard: SCAN */
+    CACHE_RUNS_IN_MULTI = 1 << 16,    /* ours: not queued by MULTI: EXEC, DISCARD, MULTI, WATCH, QUIT, RESET */
+    CACHE_FAN_OUT = 1 << 17,          /* ours: each worker runs it for itself, `join` makes one reply of theirs */
+    CACHE_QUEUED_SHARDS = 1 << 18,    /* ours: the shards of all that MULTI queued, and of what is watched: EXEC */
+    CACHE_CURSOR_SHARD = 1 << 19,     /* ours: the cursor, argument 1, says whose shard: SCAN */
+    CACHE_ALLOW_BUSY = 1 << 20,       /* this and the next are for COMMAND INFO only: there are no scripts, ... */
+    CACHE_NO_ASYNC_LOADING = 1 << 21, /* ... nor replicas */
 };
 
 enum cache_outcome {
@@ -76,7 +78,7 @@ struct cache_call {
     uint64_t now_ms;        /* Unix time of the turn */
     bool may_block;         /* not inside MULTI, not a replay */
     bool timed_out;         /* CACHE_WAIT ended by its time: reply the null that the command gives then */
-    uint64_t asker;              /* the client that asked, on whatever worker this runs; 0: none */
+    uint64_t asker;         /* the client that asked, on whatever worker this runs; 0: none */
     bool part;              /* one worker's part of a CACHE_FAN_OUT */
     bool replaying;         /* from the log: no reply is wanted */
     uint64_t changes;       /* how many changes it made; 0: nothing is logged */
@@ -138,7 +140,7 @@ extern const struct cache_command
 extern const struct cache_command cache_commands_transaction[];  /* transaction.c */
 extern const struct cache_command cache_commands_sort[];         /* sort.c */
 extern const struct cache_command cache_commands_pubsub[];       /* pubsub.c */
-extern const struct cache_command cache_commands_memcached[];   /* memcached/memcached_commands.c */
+extern const struct cache_command cache_commands_memcached[];    /* memcached/memcached_commands.c */
 extern const struct cache_command *const cache_command_tables[]; /* table.c; ends with NULL */
 
 /* How the parts of a CACHE_FAN_OUT become one reply. Each was written with call->part set, and may be raw bytes without a frame.

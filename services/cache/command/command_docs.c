@@ -1,4 +1,5 @@
 #include "cache/command/command_docs.h"
+#include "cache/command/category.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -32,41 +33,20 @@ static const struct {
     {CACHE_FAST, "fast"},
     {CACHE_NO_AUTH, "no_auth"},
     {CACHE_MOVABLE_KEYS, "movablekeys"},
+    {CACHE_NO_ASYNC_LOADING, "no_async_loading"},
     {CACHE_NO_MULTI, "no_multi"},
+    {CACHE_ALLOW_BUSY, "allow_busy"},
 };
 
-/* Categories as ACL has them; "keyspace" and its like are groups of ours under another name. */
-static unsigned categories(const struct cache_command *c, const char *names[8])
+static void categories_reply(struct cache_reply *r, uint32_t categories)
 {
-    static const char *const groups[][2] = {{"generic", "@keyspace"},
-                                            {"string", "@string"},
-                                            {"bitmap", "@bitmap"},
-                                            {"hash", "@hash"},
-                                            {"list", "@list"},
-                                            {"set", "@set"},
-                                            {"sorted-set", "@sortedset"},
-                                            {"zset", "@sortedset"},
-                                            {"connection", "@connection"},
-                                            {"transactions", "@transaction"},
-                                            {"transaction", "@transaction"}};
-    unsigned n = 0;
-    if (c->flags & CACHE_READONLY)
-        names[n++] = "@read";
-    if (c->flags & CACHE_WRITE)
-        names[n++] = "@write";
-    for (unsigned i = 0; c->group && i < sizeof groups / sizeof *groups; i++)
-        if (!strcmp(c->group, groups[i][0]))
-            names[n++] = groups[i][1];
-    if (c->flags & CACHE_PUBSUB)
-        names[n++] = "@pubsub";
-    names[n++] = c->flags & CACHE_FAST ? "@fast" : "@slow";
-    if (c->flags & CACHE_BLOCKING)
-        names[n++] = "@blocking";
-    if (c->flags & CACHE_ADMIN) {
-        names[n++] = "@admin";
-        names[n++] = "@dangerous";
+    char name[32];
+    cache_reply_set(r, (uint64_t)__builtin_popcount(categories));
+    for (unsigned i = 0; cache_category_names[i]; i++) {
+        snprintf(name, sizeof name, "@%s", cache_category_names[i]);
+        if (categories >> i & 1)
+            cache_reply_simple(r, name);
     }
-    return n;
 }
 
 static void name_reply(struct cache_reply *r, const struct cache_command *container, const struct cache_command *c)
@@ -79,7 +59,6 @@ static void name_reply(struct cache_reply *r, const struct cache_command *contai
 
 static void info_reply(struct cache_reply *r, const struct cache_command *container, const struct cache_command *c)
 {
-    const char *names[8];
     unsigned flags = 0, subcommands = 0;
     cache_reply_array(r, 10);
     name_reply(r, container, c);
@@ -93,10 +72,7 @@ static void info_reply(struct cache_reply *r, const struct cache_command *contai
     cache_reply_integer(r, c->first_key);
     cache_reply_integer(r, c->last_key);
     cache_reply_integer(r, c->key_step);
-    unsigned n = categories(c, names);
-    cache_reply_set(r, n);
-    for (unsigned i = 0; i < n; i++)
-        cache_reply_simple(r, names[i]);
+    categories_reply(r, cache_command_categories(c));
     cache_reply_array(r, 0); /* tips */
     cache_reply_array(r, 0); /* key specifications: the positions above say it */
     while (c->subcommands && c->subcommands[subcommands].name)
@@ -200,7 +176,6 @@ enum cache_outcome cache_command_command_docs(struct cache_call *call)
 
 static bool list_matches(const struct cache_call *call, const struct cache_command *c)
 {
-    const char *names[8];
     if (call->argc == 2)
         return true;
     struct mr_span value = cache_argument_span(&call->argv[4]);
@@ -208,9 +183,9 @@ static bool list_matches(const struct cache_call *call, const struct cache_comma
         return value.data && cache_glob_match(value, (struct mr_span){(const uint8_t *)c->name, strlen(c->name)}, true);
     if (cache_argument_is(&call->argv[3], "module"))
         return false;
-    for (unsigned i = 0, n = categories(c, names); value.data && i < n; i++)
-        if (strlen(names[i] + 1) == value.length && !strncasecmp(names[i] + 1, (const char *)value.data, value.length))
-            return true;
+    for (unsigned i = 0; cache_category_names[i]; i++)
+        if (cache_argument_is(&call->argv[4], cache_category_names[i]))
+            return cache_command_categories(c) >> i & 1;
     return false;
 }
 

@@ -356,7 +356,7 @@ static enum cache_outcome client_help(struct cache_call *call)
 
 #define SESSION (CACHE_NOSCRIPT | CACHE_LOADING | CACHE_STALE)
 #define ADMIN   (SESSION | CACHE_ADMIN)
-#define GREET   (SESSION | CACHE_FAST | CACHE_NO_AUTH)
+#define GREET   (SESSION | CACHE_FAST | CACHE_NO_AUTH | CACHE_ALLOW_BUSY)
 #define ROW(word, fn, n, f, text)                                                                     \
     {                                                                                                 \
         .name = word, .function = fn, .arity = n, .flags = f, .group = "connection", .sentence = text \

@@ -252,9 +252,9 @@ static enum cache_outcome module_load(struct cache_call *call)
 
 const struct cache_command cache_subcommands_module[] = {
     GROUP("list", empty, 2, MODULE_FLAGS, "none"),
-    GROUP("load", module_load, -3, MODULE_FLAGS, "refused"),
-    GROUP("loadex", module_load, -3, MODULE_FLAGS, "refused"),
-    GROUP("unload", module_load, 3, MODULE_FLAGS, "refused"),
+    GROUP("load", module_load, -3, MODULE_FLAGS | CACHE_NO_ASYNC_LOADING, "refused"),
+    GROUP("loadex", module_load, -3, MODULE_FLAGS | CACHE_NO_ASYNC_LOADING, "refused"),
+    GROUP("unload", module_load, 3, MODULE_FLAGS | CACHE_NO_ASYNC_LOADING, "refused"),
     HELP_ROW(module_help, "what MODULE takes"),
     {0},
 };

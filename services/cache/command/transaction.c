@@ -314,13 +314,15 @@ static enum cache_outcome command_discard(struct cache_call *call)
     }
 
 const struct cache_command cache_commands_transaction[] = {
-    ROW("multi", command_multi, 1, SESSION | CACHE_FAST | CACHE_RUNS_IN_MULTI, 0, 0, 0,
+    ROW("multi", command_multi, 1, SESSION | CACHE_FAST | CACHE_ALLOW_BUSY | CACHE_RUNS_IN_MULTI, 0, 0, 0,
         "begins a transaction: what follows is queued"),
     ROW("exec", command_exec, 1, SESSION | CACHE_SKIP_SLOWLOG | CACHE_RUNS_IN_MULTI | CACHE_QUEUED_SHARDS, 0, 0, 0,
         "runs what is queued, all or nothing"),
-    ROW("discard", command_discard, 1, SESSION | CACHE_FAST | CACHE_RUNS_IN_MULTI, 0, 0, 0, "forgets what is queued"),
-    ROW("watch", cache_command_watch, -2, SESSION | CACHE_FAST | CACHE_RUNS_IN_MULTI, 1, -1, 1,
+    ROW("discard", command_discard, 1, SESSION | CACHE_FAST | CACHE_ALLOW_BUSY | CACHE_RUNS_IN_MULTI, 0, 0, 0,
+        "forgets what is queued"),
+    ROW("watch", cache_command_watch, -2, SESSION | CACHE_FAST | CACHE_ALLOW_BUSY | CACHE_RUNS_IN_MULTI, 1, -1, 1,
         "makes EXEC run only if these keys did not change"),
-    ROW("unwatch", cache_command_unwatch, 1, SESSION | CACHE_FAST, 0, 0, 0, "forgets what is watched"),
+    ROW("unwatch", cache_command_unwatch, 1, SESSION | CACHE_FAST | CACHE_ALLOW_BUSY, 0, 0, 0,
+        "forgets what is watched"),
     {0},
 };
