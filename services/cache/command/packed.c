@@ -150,6 +150,11 @@ bool cache_packed_add(struct cache_packed *p, const struct cache_argument *a)
     return true;
 }
 
+void cache_packed_borrow(struct cache_packed *p)
+{
+    p->rope_bytes = 0;
+}
+
 /* The record behind `r`, which lies in *b; NULL r begins. NULL: there is none. */
 static struct record *record_next(struct cache_packed_block **b, const struct record *r)
 {

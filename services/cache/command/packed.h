@@ -27,6 +27,8 @@ bool cache_packed_begin(struct cache_packed *p, uint32_t length, struct cache_me
 /* Gives the next bytes of it, at most what is missing; false: no memory. */
 bool cache_packed_append(struct cache_packed *p, const void *data, size_t n);
 bool cache_packed_add(struct cache_packed *p, const struct cache_argument *a); /* whole; takes a rope over */
+/* The ropes that were added are another's, who keeps them longer: they are not freed here. */
+void cache_packed_borrow(struct cache_packed *p);
 /* Fills argv[argc] with spans and ropes; they stay the packed command's. */
 void cache_packed_arguments(const struct cache_packed *p, struct cache_argument *argv);
 /* Frees all that was not taken over (see cache_packed_taken). */

@@ -47,11 +47,30 @@ static void request_destroy(struct cache_request *r)
     cache_memory_free(&cache->clients, r, sizeof *r);
 }
 
+/* A long argument is copied into our clients' memory, where another worker may read it: nobody touches it there. *a is the copy then. */
+static bool rope_pack(struct cache_request *r, struct cache_argument *a)
+{
+    const struct cache_rope *from = a->rope;
+    if (!cache_packed_begin(&r->packed, a->length, &r->home->clients))
+        return false;
+    a->rope = r->packed.rope;
+    for (uint64_t at = 0; at < from->length;) {
+        struct cache_extent *extent;
+        struct mr_span s = cache_rope_at(from, at, &extent);
+        if (!cache_packed_append(&r->packed, s.data, s.length))
+            return false;
+        at += s.length;
+    }
+    return true;
+}
+
 static bool request_pack(struct cache_request *r, struct cache_argument *argv, unsigned argc)
 {
     bool packed = true;
-    for (unsigned i = 0; i < argc && packed; i++)
-        packed = !argv[i].rope && cache_packed_add(&r->packed, &argv[i]);
+    for (unsigned i = 0; i < argc && packed; i++) {
+        struct cache_argument a = argv[i];
+        packed = a.rope ? rope_pack(r, &a) : cache_packed_add(&r->packed, &a);
+    }
     return packed;
 }
 
@@ -226,28 +245,55 @@ static void reply_bring_home(struct cache *here, struct cache_request *r, unsign
 
 /* -- fan-out ------------------------------------------------------------------------------------------------------------------ */
 
+/* Every part reads the same bytes of a long argument: the whole's. */
+static bool parts_make(struct cache_request *whole, const struct cache_argument *argv, unsigned argc)
+{
+    for (unsigned i = 0; i < whole->home->workers; i++) {
+        struct cache_request *part = request_new(whole->connection, whole->command);
+        if (!part)
+            return false;
+        part->parent = whole;
+        part->next = whole->parts;
+        whole->parts = part;
+    }
+    for (unsigned i = 0; i < argc; i++) {
+        struct cache_argument a = argv[i];
+        if (a.rope && !rope_pack(whole, &a))
+            return false;
+        for (struct cache_request *part = whole->parts; part; part = part->next) {
+            if (!cache_packed_add(&part->packed, &a))
+                return false;
+            cache_packed_borrow(&part->packed);
+        }
+    }
+    return true;
+}
+
+static void parts_free(struct cache_request *whole)
+{
+    while (whole->parts) {
+        struct cache_request *part = whole->parts;
+        whole->parts = part->next;
+        request_destroy(part);
+    }
+}
+
 bool cache_request_fan_out(struct cache_connection *c, const struct cache_command *command, struct cache_argument *argv,
                            unsigned argc)
 {
-    struct cache *cache = c->cache;
     struct cache_request *whole = request_new(c, command);
     if (!whole)
         return false;
     whole->remaining = 0;
     request_append(c, whole);
-    for (unsigned i = 0; i < cache->workers; i++) {
-        struct cache_request *part = request_new(c, command);
-        if (!part || !request_pack(part, argv, argc)) {
-            if (part)
-                request_destroy(part);
-            whole->reply.failed = true; /* the connection is cut when the others are back */
-            break;
-        }
-        part->parent = whole;
-        part->next = whole->parts;
-        whole->parts = part;
+    if (!parts_make(whole, argv, argc)) {
+        parts_free(whole);
+        whole->reply.failed = true; /* the connection is cut */
+    }
+    unsigned worker = whole->home->workers;
+    for (struct cache_request *part = whole->parts; part; part = part->next) {
         whole->remaining++;
-        cache_request_forward(part, i);
+        cache_request_forward(part, --worker);
     }
     whole->done = whole->remaining == 0;
     return true;
@@ -266,11 +312,7 @@ static void fan_out_join(struct cache_request *whole)
         j->join(&whole->reply, parts, n);
     else
         cache_reply_copy(&whole->reply, parts[0]);
-    while (whole->parts) {
-        struct cache_request *p = whole->parts;
-        whole->parts = p->next;
-        request_destroy(p);
-    }
+    parts_free(whole);
     cache_reply_settle(&whole->reply);
     whole->done = true;
 }
