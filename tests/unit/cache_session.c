@@ -404,6 +404,40 @@ static void messages_reach_subscribers_of_every_worker(void **state)
     }
 }
 
+/* Longer than an argument that lies in one piece: it is a rope, of the memory of the publisher's shard. */
+static void long_messages_reach_subscribers_of_every_worker(void **state)
+{
+    struct cache_config config = config_default();
+    config.push_bytes_max = 4 << 20;
+    for (unsigned workers = 1; workers <= WORKERS_MAX; workers++) {
+        struct fixture *f = begin_with(workers, &config);
+        struct mr_stream *a = fake_open(f->w[0]), *b = fake_open(f->w[workers - 1]);
+        static char command[101000], message[100001];
+        memset(message, 'm', sizeof message - 1);
+        int n = snprintf(command, sizeof command, "*3\r\n$7\r\nPUBLISH\r\n$1\r\nc\r\n$%zu\r\n%s\r\n",
+                         sizeof message - 1, message);
+        say(f, a, "SUBSCRIBE c");
+        for (unsigned multi = 0; multi < 2; multi++) {
+            size_t heard_bytes;
+            if (multi)
+                SAID(b, "MULTI", "+OK\r\n");
+            fake_output_clear(a);
+            fake_output_clear(b);
+            fake_input(b, command, (size_t)n);
+            turns(f);
+            heard(b, multi ? "+QUEUED\r\n" : ":1\r\n");
+            if (multi)
+                say(f, b, "EXEC");
+            assert_non_null(strstr(fake_output(a, &heard_bytes), message));
+            assert_int_equal(heard_bytes,
+                             strlen("*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$100000\r\n\r\n") + sizeof message - 1);
+        }
+        leave(f, a);
+        leave(f, b);
+        end(f);
+    }
+}
+
 static void a_subscriber_that_does_not_read_is_cut(void **state)
 {
     struct fixture *f = begin(1);
@@ -622,6 +656,7 @@ int main(void)
         cmocka_unit_test(a_client_that_goes_leaves_no_watch_and_no_queue),
         cmocka_unit_test(blocking_commands_in_exec_do_not_block),
         cmocka_unit_test(messages_reach_subscribers_of_every_worker),
+        cmocka_unit_test(long_messages_reach_subscribers_of_every_worker),
         cmocka_unit_test(a_subscriber_that_does_not_read_is_cut),
         cmocka_unit_test(a_blocked_client_gets_what_another_pushes),
         cmocka_unit_test(a_blocked_client_gets_null_when_its_time_is_over),
