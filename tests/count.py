@@ -25,13 +25,13 @@ class Count:
     def add_tap(self, name, text):
         """Adds the tests of TAP output; returns how many there were and how many of them failed."""
         seen = failed = 0
-        planned = None
+        planned = None  # a program may run several groups of tests, each with a plan
         for line in text.splitlines():
             plan = TAP_PLAN.match(line)
             if plan:
-                planned = int(plan.group(1))
+                planned = (planned or 0) + int(plan.group(1))
                 skip = TAP_SKIP.search(line)
-                if planned == 0:
+                if int(plan.group(1)) == 0:
                     self.skipped.append((name, skip.group(1) if skip else "no reason given"))
                     seen += 1
                 continue

@@ -14,9 +14,9 @@ static const struct mr_config_key echo_keys[] = {
 
 enum { STREAM_BYTES, DATAGRAMS, DATAGRAMS_REFUSED };
 static const struct mr_service_counter echo_counters[] = {
-    [STREAM_BYTES] = {"stream_bytes", "bytes echoed on streams"},
-    [DATAGRAMS] = {"datagrams", "datagrams echoed"},
-    [DATAGRAMS_REFUSED] = {"datagrams_refused", "datagrams not echoed: sent from our own port, or not accepted"},
+    [STREAM_BYTES] = {"stream_bytes", "bytes echoed on streams", false},
+    [DATAGRAMS] = {"datagrams", "datagrams echoed", false},
+    [DATAGRAMS_REFUSED] = {"datagrams_refused", "datagrams not echoed: sent from our own port, or not accepted", false},
     {0},
 };
 

@@ -225,6 +225,8 @@ static void scan_of_a_table_meets_every_field_once(void **state)
 static void refused_command_leaves_no_key(void **state)
 {
     (void)state;
+    if (several_shards())
+        return;
     cache_store_set_limit(only_store(), 40 << 10);
     char line[16384] = "HSET h";
     for (unsigned i = 0, n = 6; i < 1000; i++)
@@ -238,6 +240,8 @@ static void long_values_are_ropes_and_go_with_the_hash(void **state)
 {
     (void)state;
     static uint8_t bytes[200000];
+    if (several_shards())
+        return;
     struct cache_memory *m = &only_store()->memory;
     uint64_t before = m->used;
     size_t n;

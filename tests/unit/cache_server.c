@@ -37,12 +37,19 @@ static struct cache_session *begin(unsigned shards)
     return s;
 }
 
+static void end(struct cache_session *s)
+{
+    for (unsigned i = 0; i < s->shared.workers; i++)
+        cache_watch_release(s->shared.instance[i]);
+    cache_session_stop(s);
+}
+
 static void run_steps(const struct step *steps)
 {
     for (unsigned shards = 1; shards <= 3; shards += 2) {
         struct cache_session *s = begin(shards);
         steps_run_on(s, steps);
-        cache_session_stop(s);
+        end(s);
     }
 }
 
@@ -213,7 +220,7 @@ static void resp3_has_its_own_shapes(void **state)
     struct cache_session *s = begin(3);
     s->protocol = 3;
     steps_run_on(s, resp3);
-    cache_session_stop(s);
+    end(s);
 }
 
 /* On every worker, as a command that each runs for itself. */
@@ -247,7 +254,7 @@ static void a_parameter_reaches_the_store_that_it_is_about(void **state)
                        "The operating system is not able to handle the specified number of clients, try with 3000"));
     on_each(s, "CONFIG SET maxclients 30", "+OK\r\n");
     assert_int_equal(s->cache->settings.clients_max, 10);
-    cache_session_stop(s);
+    end(s);
 }
 
 static void a_refused_parameter_changes_none_of_those_beside_it(void **state)
@@ -257,7 +264,7 @@ static void a_refused_parameter_changes_none_of_those_beside_it(void **state)
                  SET_FAILED("appendfsync", "argument(s) must be one of the following: everysec, always, no"));
     assert_int_equal(s->cache->settings.timeout_s, 0);
     assert_int_equal(s->cache->store.limit, MEMORY_MAX);
-    cache_session_stop(s);
+    end(s);
 }
 
 static void an_encoding_limit_counts_from_the_next_change_on(void **state)
@@ -266,7 +273,7 @@ static void an_encoding_limit_counts_from_the_next_change_on(void **state)
     on_each(s, "CONFIG SET hash-max-listpack-entries 1", "+OK\r\n");
     assert_reply(s, "HSET h a 1 b 2", ":2\r\n");
     assert_reply(s, "OBJECT ENCODING h", "$9\r\nhashtable\r\n");
-    cache_session_stop(s);
+    end(s);
 }
 
 static void databases_are_flushed_and_swapped_on_every_shard(void **state)
@@ -292,7 +299,7 @@ static void databases_are_flushed_and_swapped_on_every_shard(void **state)
         cache_session_settle(s);
         for (unsigned i = 0; i < shards; i++)
             assert_int_equal(s->shared.instance[i]->store.memory.used, 0);
-        cache_session_stop(s);
+        end(s);
     }
 }
 
@@ -331,7 +338,7 @@ static void info_is_of_all_workers_together(void **state)
     on_each(s, "CONFIG RESETSTAT", "+OK\r\n");
     assert_int_equal(info(s, "keyspace_misses"), 0);
     assert_null(strstr(cache_session_run(s, "INFO commandstats", NULL), "cmdstat_mget"));
-    cache_session_stop(s);
+    end(s);
 }
 
 static void info_counts_each_error_once(void **state)
@@ -346,7 +353,7 @@ static void info_counts_each_error_once(void **state)
     assert_non_null(strstr(text, "\r\nerrorstat_WRONGTYPE:count=2\r\n"));
     assert_non_null(strstr(text, "\r\nerrorstat_ERR:count=1\r\n"));
     assert_int_equal(info(s, "total_error_replies"), 3);
-    cache_session_stop(s);
+    end(s);
 }
 
 /* A client reads INFO by lines: each is empty, a title, or a name with a value. */
@@ -363,7 +370,7 @@ static void info_is_lines_of_name_and_value(void **state)
     }
     assert_true(lines > 80);
     assert_int_equal(titles, 12);
-    cache_session_stop(s);
+    end(s);
 }
 
 /* -- digests ------------------------------------------------------------------------------------------------------------------- */
@@ -391,8 +398,8 @@ static void a_digest_is_of_the_content_alone(void **state)
     digest(a, "DEBUG DIGEST", one);
     digest(b, "DEBUG DIGEST", other);
     assert_string_equal(one, other);
-    cache_session_stop(a);
-    cache_session_stop(b);
+    end(a);
+    end(b);
 }
 
 static void a_digest_tells_every_change(void **state)
@@ -412,7 +419,7 @@ static void a_digest_tells_every_change(void **state)
             fail_msg("%s has changed no digest", changes[i]);
         memcpy(before, after, sizeof before);
     }
-    cache_session_stop(s);
+    end(s);
 }
 
 static void sleep_asks_to_be_called_again_and_ends_with_its_time(void **state)
@@ -420,7 +427,7 @@ static void sleep_asks_to_be_called_again_and_ends_with_its_time(void **state)
     struct cache_session *s = begin(1);
     cache_session_run(s, "DEBUG SLEEP 0.5", NULL);
     assert_true(s->waits);
-    cache_session_stop(s);
+    end(s);
 }
 
 int main(void)

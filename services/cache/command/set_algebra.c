@@ -162,7 +162,7 @@ struct built {
 static bool build(struct mr_span member, void *argument)
 {
     struct built *b = argument;
-    b->failed = cache_set_add(b->store, &b->draft.entry, member) == CACHE_SET_NO_MEMORY;
+    b->failed = cache_set_add(b->store, cache_set_draft_entry(&b->draft), member) == CACHE_SET_NO_MEMORY;
     return !b->failed;
 }
 

@@ -105,25 +105,28 @@ struct cache_entry *cache_set_create(struct cache_store *s, unsigned database, s
     return e;
 }
 
-static_assert(offsetof(struct cache_set_draft, value) == offsetof(struct cache_entry, parts), "the value is a part");
-
 bool cache_set_draft(struct cache_store *s, struct cache_set_draft *d)
 {
-    *d = (struct cache_set_draft){
-        .entry = {.type = CACHE_SET, .encoding = CACHE_SET_INTSET, .flags = CACHE_ENTRY_VALUE}};
-    d->value.collection = cache_intset_create(&s->memory);
-    return d->value.collection != NULL;
+    struct cache_entry *e = cache_set_draft_entry(d);
+    memset(d, 0, sizeof *d);
+    e->type = CACHE_SET;
+    e->encoding = CACHE_SET_INTSET;
+    e->flags = CACHE_ENTRY_VALUE;
+    cache_entry_value(e)->collection = cache_intset_create(&s->memory);
+    return cache_entry_value(e)->collection != NULL;
 }
 
 void cache_set_draft_free(struct cache_store *s, struct cache_set_draft *d)
 {
+    struct cache_entry *e = cache_set_draft_entry(d);
     unsigned all = UINT_MAX;
-    set_free_step(s, d->entry.encoding, d->value.collection, &all);
+    set_free_step(s, e->encoding, cache_entry_value(e)->collection, &all);
 }
 
 bool cache_set_publish(struct cache_store *s, unsigned database, struct mr_span key, struct cache_set_draft *d)
 {
-    if (cache_store_add_collection(s, database, key, CACHE_SET, d->entry.encoding, d->value.collection))
+    struct cache_entry *e = cache_set_draft_entry(d);
+    if (cache_store_add_collection(s, database, key, CACHE_SET, e->encoding, cache_entry_value(e)->collection))
         return true;
     cache_set_draft_free(s, d);
     return false;

@@ -19,9 +19,12 @@ struct cache_entry *cache_set_create(struct cache_store *s, unsigned database, s
 /* A set without a key, for a result that replaces what its operands are read from: a stand-in for an entry, on the stack.
  * Then cache_set_publish: it takes the place of what is at the key. False: no memory, and the set is freed. */
 struct cache_set_draft {
-    struct cache_entry entry;
-    union cache_value value; /* where the entry's parts are */
+    _Alignas(struct cache_entry) uint8_t bytes[sizeof(struct cache_entry) + sizeof(union cache_value)];
 };
+static inline struct cache_entry *cache_set_draft_entry(struct cache_set_draft *d)
+{
+    return (struct cache_entry *)d->bytes;
+}
 bool cache_set_draft(struct cache_store *s, struct cache_set_draft *d);
 void cache_set_draft_free(struct cache_store *s, struct cache_set_draft *d);
 bool cache_set_publish(struct cache_store *s, unsigned database, struct mr_span key, struct cache_set_draft *d);
