@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """tools/up as a newcomer uses it: one command, a line `ready`, a page, a clean end."""
 import os
+import re
 import signal
 import subprocess
 from pathlib import Path
@@ -44,6 +45,21 @@ def up_prints_ready_and_serves_the_page(namespace, _):
     finally:
         code = up.stop()
     assert code == 0, f"exit {code}\n{up.log_path.read_text()}"
+
+
+def up_serves_the_cache_and_says_how_to_try_it(namespace, _):
+    up = Up(namespace, namespace.name)
+    try:
+        wait_until(lambda: "stat cache" in up.log_path.read_text(), "the lines to try")
+        for tried in re.findall(r"^up: try: ((?:printf|.*redis-cli|.*/visits).*?) \(.*$", up.log_path.read_text(), re.MULTILINE):
+            out = run("bash", "-c", tried, timeout=20).stdout
+            assert "OK" in out or "hello" in out or "Visits" in out, f"{tried}: {out}"
+        def counted():
+            out = run(MILLRACE, "stat", "cache", "--name", namespace.name).stdout
+            return "cache[0].hit_ratio" in out and "cache[0].keys" in out  # the second is looked at once a second
+        wait_until(counted, "keys are counted")
+    finally:
+        up.stop()
 
 
 def up_leaves_no_tap_device_and_no_process(namespace, _):
@@ -92,6 +108,6 @@ def millrace_ends_when_up_is_killed(namespace, _):
     wait_until(lambda: not millrace_inside(namespace), "the process goes")
 
 
-main(up_prints_ready_and_serves_the_page, up_leaves_no_tap_device_and_no_process, up_again_serves_again,
+main(up_prints_ready_and_serves_the_page, up_serves_the_cache_and_says_how_to_try_it, up_leaves_no_tap_device_and_no_process, up_again_serves_again,
      up_makes_a_namespace_and_removes_it, up_with_other_addresses_serves_there, millrace_ends_when_up_is_killed,
      millrace=False)
