@@ -225,7 +225,7 @@ TEMPLATES = {
         GET
         SET K
         OBJECT ABC
-        OBJECT HELP
+        OBJECT HELP""",
 }
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Random commands, the same ones to Millrace and to Debian's redis-server and memcached, replies and state compared.
 
-    cache_differential.py MILLRACE [--seed N] [--rounds N] [--keep-going]
+    cache_differential.py MILLRACE [--seed N] [--rounds N] [--keep-going] [--only TEXT] [--history N]
 
 Every round has a seed of its own, which is printed when it fails; `--seed N --rounds 1` replays it. With --keep-going all
 differences are listed, one of each command and kind, instead of those of the first round that has any.
@@ -24,10 +24,18 @@ parser.add_argument("millrace", nargs="?")
 parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
 parser.add_argument("--rounds", type=int, default=ROUNDS)
 parser.add_argument("--batches", type=int, default=BATCHES)
+parser.add_argument("--only", default="", help="tests whose names have this in them")
 parser.add_argument("--keep-going", action="store_true")
 parser.add_argument("--history", type=int, default=12)
 options = parser.parse_args()
 servers = {}
+
+
+def server(namespace, name):
+    """Debian's, started when it is first asked for."""
+    if name not in servers:
+        servers[name] = {"redis": redis_server, "memcached": memcached_server}[name](namespace)
+    return servers[name]
 
 
 def text(command):
@@ -164,16 +172,17 @@ def rounds(function, protocol=2):
 
 
 def random_commands_are_answered_as_redis_does(namespace, millrace):
-    servers["redis"] = redis_server(namespace)
+    server(namespace, "redis")
     rounds(redis_round)
 
 
 def random_commands_are_answered_as_redis_does_in_resp3(namespace, millrace):
+    server(namespace, "redis")
     rounds(redis_round, 3)
 
 
 def random_commands_are_answered_as_memcached_does(namespace, millrace):
-    servers["memcached"] = memcached_server(namespace)
+    server(namespace, "memcached")
     rounds(memcached_round)
 
 
@@ -189,7 +198,7 @@ OURS_ONLY = set()
 
 
 def every_command_is_described_as_redis_does(namespace, millrace):
-    with Resp(REDIS) as ours, Resp(servers["redis"].address) as theirs:
+    with Resp(REDIS) as ours, Resp(server(namespace, "redis").address) as theirs:
         mine, real = command_table(ours), command_table(theirs)
     differences = [f"{name}: not a command of Redis 7.0" for name in sorted(mine.keys() - real.keys() - OURS_ONLY)]
     for name in sorted(mine.keys() & real.keys()):
@@ -204,7 +213,7 @@ def every_command_is_described_as_redis_does(namespace, millrace):
 def every_command_wants_as_many_arguments_as_in_redis(namespace, millrace):
     """The error text of each command, and of each subcommand, with too few and too many words."""
     differences = []
-    with Resp(REDIS) as ours, Resp(servers["redis"].address) as theirs:
+    with Resp(REDIS) as ours, Resp(server(namespace, "redis").address) as theirs:
         names = [[name] for name in command_table(ours)]
         for entry in theirs.value("COMMAND"):
             names += [sub[0].split(b"|") for sub in entry[9] if sub and entry[0].decode() in command_table_names(names)]
@@ -230,6 +239,7 @@ def is_dangerous(command):
 
 
 sys.argv[1:] = sys.argv[1:2]
-main(random_commands_are_answered_as_redis_does, random_commands_are_answered_as_redis_does_in_resp3,
-     random_commands_are_answered_as_memcached_does, every_command_is_described_as_redis_does,
-     every_command_wants_as_many_arguments_as_in_redis, more=cache_service())
+tests = [random_commands_are_answered_as_redis_does, random_commands_are_answered_as_redis_does_in_resp3,
+         random_commands_are_answered_as_memcached_does, every_command_is_described_as_redis_does,
+         every_command_wants_as_many_arguments_as_in_redis]
+main(*[test for test in tests if options.only in test.__name__], more=cache_service())

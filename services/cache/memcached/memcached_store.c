@@ -278,6 +278,8 @@ static uint32_t token_give(struct execution *x)
     const struct cache_memcached_request *r = &x->r;
     struct cache_memcached_hit *h = &x->hit;
     uint64_t expires_ms = r->recaches_before ? h->expires_before_ms : h->expires_ms;
+    if (r->dialect != CACHE_MEMCACHED_META)
+        return 0; /* the classic commands know of no token */
     bool soon = r->recaches && expires_ms && expires_ms < h->now_ms + (uint64_t)r->recache_s * 1000;
     h->won = !h->sent && (h->stale || soon);
     return h->won ? META_SENT : 0;

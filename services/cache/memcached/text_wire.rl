@@ -364,9 +364,11 @@ static enum cache_memcached_answer flag_read(struct line *l, struct mr_span whol
     return cs == memcached_flag_error ? CACHE_MEMCACHED_BAD_FLAG : CACHE_MEMCACHED_OK;
 }
 
+/* A flag that is not known or there twice ends it; of other faults the last one is told. */
 static enum cache_memcached_answer flags_read(struct line *l, unsigned first, char *mode)
 {
     uint64_t seen = 0;
+    enum cache_memcached_answer fault = CACHE_MEMCACHED_OK;
     if (l->tokens >= TOKENS_MAX)
         return CACHE_MEMCACHED_TOO_MANY_FLAGS;
     l->r->delta = 1;
@@ -377,9 +379,13 @@ static enum cache_memcached_answer flags_read(struct line *l, unsigned first, ch
             return CACHE_MEMCACHED_DUPLICATE_FLAG;
         seen |= bit;
         enum cache_memcached_answer wrong = flag_read(l, l->token[i], mode);
-        if (wrong != CACHE_MEMCACHED_OK)
+        if (wrong == CACHE_MEMCACHED_BAD_FLAG)
             return wrong;
+        if (wrong != CACHE_MEMCACHED_OK)
+            fault = wrong;
     }
+    if (fault != CACHE_MEMCACHED_OK)
+        return fault;
     if (!l->r->key_base64)
         return CACHE_MEMCACHED_OK;
     int n = cache_base64_decode(l->parts->key.data, l->parts->key.length, l->parts->key_bytes);
