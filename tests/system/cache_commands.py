@@ -310,7 +310,11 @@ def grow(kind, random):
 # -- how replies compare ---------------------------------------------------------------------------------------------------------
 
 def freeze(reply):
+    """As a value that compares. Whether a score of zero that was computed keeps its sign depends in Redis on the encoding that the
+    set had on the way, which is not ours."""
     kind, value = reply
+    if value == b"-0":
+        return kind, b"0"
     return (kind, tuple(freeze(item) for item in value)) if isinstance(value, list) else (kind, value)
 
 

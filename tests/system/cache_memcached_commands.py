@@ -103,7 +103,7 @@ def random_meta(chance, key, value):
     verb = chance.choice((b"mg", b"mg", b"ms", b"ms", b"md", b"ma", b"me"))
     common = [b"k", b"Oabc", b"O1", b"q"]
     if verb == b"mg":
-        return Command(b"mg %s%s" % (key, flags_of(chance, common + [b"v", b"v", b"f", b"s", b"t", b"c", b"N100000", b"T100000"], n)), None, key)
+        return Command(b"mg %s%s" % (key, flags_of(chance, common + [b"v", b"v", b"f", b"s", b"t", b"c", chance.choice((b"N100000", b"T100000"))], n)), None, key)
     if verb == b"ms":
         modes = [b"M" + m for m in (b"S", b"E", b"A", b"P", b"R", b"set", b"add", b"x")]
         table = common + [b"F5", b"T100000", b"T0", b"c", b"CUNIQUE", chance.choice(modes), b"I"]

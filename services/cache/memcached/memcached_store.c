@@ -354,9 +354,8 @@ static int touch_only(struct execution *x)
 static bool number_read(const struct cache_entry *e, uint64_t *value)
 {
     char digits[24];
-    struct mr_span span = cache_string_span(e, digits);
-    if (!span.data)
-        return false;
+    struct mr_span span =
+        cache_string_at(e, 0, digits, &(struct cache_extent *){NULL}); /* a number ends within its first piece */
     const uint8_t *p = span.data, *end = p + span.length;
     while (p < end && isspace(*p))
         p++;
