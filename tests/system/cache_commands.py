@@ -9,9 +9,9 @@ BIG = [b"9223372036854775807", b"-9223372036854775808", b"9223372036854775808", 
        b"4294967296", b"18446744073709551616"]
 NOT_NUMBERS = [b"", b"abc", b"1.5", b" 1", b"1 ", b"+1", b"01", b"-0", b"1e2", b"0x10", b"\x001", b"nan"]
 LONG = b"a long value which no small encoding takes, for it has more than sixty-four bytes"
-VALUES = [b"", b"a", b"abc", b"0", b"1", b"-1", b"12345", b"1.5", b"3.0e3", b"nan", b"inf", b"\x00\xff\r\n\t", b"h\xc3\xa9llo", LONG,
+VALUES = [b"", b"a", b"abc", b"0", b"1", b"-1", b"12345", b"1.5", b"3.0e3", b"nan", b"inf", b"\xff\x00\r\n\t", b"h\xc3\xa9llo", LONG,
           b"x" * 44, b"y" * 45, b"z" * 5000, b"10", b"100", b"hello world"] + BIG
-MEMBERS = [b"m%d" % i for i in range(12)] + [b"", b"1", b"2", b"-7", b"300", b"70000", b"5000000000", b"01", b"\x00\xff", LONG, b"a", b"b",
+MEMBERS = [b"m%d" % i for i in range(12)] + [b"", b"1", b"2", b"-7", b"300", b"70000", b"5000000000", b"01", b"\xff\x00", LONG, b"a", b"b",
                                              b"abc", b"ABC"]
 INTEGERS = [b"0", b"1", b"-1", b"2", b"-2", b"3", b"-3", b"5", b"10", b"-10", b"100", b"-100"]
 FLOATS = [b"0", b"1", b"-1", b"1.5", b"-2.25", b"0.1", b"3.0", b"1e3", b"1e300", b"-1e300", b"1e-300", b"1.7976931348623157e308", b"100",

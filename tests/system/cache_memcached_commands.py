@@ -99,11 +99,13 @@ def flags_of(chance, table, n):
 
 
 def random_meta(chance, key, value):
+    """With a time to set or without `t`: which of the two comes first in memcached depends on more than their order."""
     n = chance.randrange(0, 5)
+    times = chance.choice(([b"t"], [b"T100000"], [b"N100000"]))
     verb = chance.choice((b"mg", b"mg", b"ms", b"ms", b"md", b"ma", b"me"))
     common = [b"k", b"Oabc", b"O1", b"q"]
     if verb == b"mg":
-        return Command(b"mg %s%s" % (key, flags_of(chance, common + [b"v", b"v", b"f", b"s", b"t", b"c", chance.choice((b"N100000", b"T100000"))], n)), None, key)
+        return Command(b"mg %s%s" % (key, flags_of(chance, common + [b"v", b"v", b"f", b"s", b"c"] + times, n)), None, key)
     if verb == b"ms":
         modes = [b"M" + m for m in (b"S", b"E", b"A", b"P", b"R", b"set", b"add", b"x")]
         table = common + [b"F5", b"T100000", b"T0", b"c", b"CUNIQUE", chance.choice(modes), b"I"]
@@ -111,7 +113,7 @@ def random_meta(chance, key, value):
     if verb == b"md":
         return Command(b"md %s%s" % (key, flags_of(chance, common + [b"CUNIQUE", b"I", b"T100000"], n)), None, key)
     if verb == b"ma":
-        table = common + [b"v", b"t", b"c", b"D5", b"D1", b"J10", b"N100000", b"T100000", b"M" + chance.choice((b"I", b"D", b"incr", b"+", b"-", b"x")), b"CUNIQUE"]
+        table = common + times + [b"v", b"c", b"D5", b"D1", b"J10", b"M" + chance.choice((b"I", b"D", b"incr", b"+", b"-", b"x")), b"CUNIQUE"]
         return Command(b"ma %s%s" % (key, flags_of(chance, table, n)), None, key)
     return Command(b"mg %s v k" % key, None, key)
 

@@ -5,6 +5,7 @@
 #include "cache/client.h"
 #include "cache/command/client_list.h"
 #include "cache/command/command_docs.h"
+#include "cache/command/key.h"
 #include "cache/connection.h"
 
 #define VERSION "7.0.15" /* clients decide by it what they may send: see README.md */
@@ -44,17 +45,13 @@ static enum cache_outcome command_quit(struct cache_call *call)
 
 static enum cache_outcome command_select(struct cache_call *call)
 {
-    int64_t n;
-    if (!cache_argument_integer(&call->argv[1], &n) || n < INT32_MIN || n > INT32_MAX) {
-        cache_reply_not_integer(call->reply);
-    } else if (n < 0 || n >= CACHE_DATABASES) {
-        cache_reply_error(call->reply, "ERR DB index is out of range");
-    } else {
-        if (call->client)
-            call->client->database = (uint8_t)n;
-        call->database = (unsigned)n;
-        cache_reply_ok(call->reply);
-    }
+    unsigned n;
+    if (!cache_database_argument(call, &call->argv[1], &n))
+        return CACHE_DONE;
+    if (call->client)
+        call->client->database = (uint8_t)n;
+    call->database = n;
+    cache_reply_ok(call->reply);
     return CACHE_DONE;
 }
 

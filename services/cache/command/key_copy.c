@@ -106,8 +106,12 @@ bool cache_key_copy(struct cache_store *from, const struct cache_entry *e, struc
 bool cache_database_argument(struct cache_call *call, const struct cache_argument *a, unsigned *database)
 {
     int64_t value;
-    if (!cache_argument_integer(a, &value) || value < INT_MIN || value > INT_MAX) {
+    if (!cache_argument_integer(a, &value)) {
         cache_reply_not_integer(call->reply);
+        return false;
+    }
+    if (value < INT_MIN || value > INT_MAX) {
+        cache_reply_error(call->reply, "ERR value is out of range, value must between %d and %d", INT_MIN, INT_MAX);
         return false;
     }
     if (value < 0 || value >= CACHE_DATABASES) {
