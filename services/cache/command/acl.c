@@ -104,7 +104,9 @@ static enum cache_outcome acl_cat(struct cache_call *call)
 
 static enum cache_outcome acl_log(struct cache_call *call)
 {
-    if (call->argc == 3 && cache_argument_is(&call->argv[2], "reset"))
+    if (call->argc > 3)
+        cache_reply_error(call->reply, "ERR unknown subcommand or wrong number of arguments for 'log'. Try ACL HELP.");
+    else if (call->argc == 3 && cache_argument_is(&call->argv[2], "reset"))
         cache_reply_ok(call->reply);
     else
         cache_reply_array(call->reply, 0);

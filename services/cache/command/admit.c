@@ -74,15 +74,29 @@ static const struct cache_command *find(const struct cache_argument *argv, unsig
     return sub;
 }
 
-static const struct cache_command *admit(struct cache_client *client, const struct cache_argument *argv, unsigned argc,
-                                         struct cache_reply *reply)
+/* EXEC with arguments ends the transaction as any EXEC does. */
+static void refuse_arity(struct cache *cache, struct cache_client *client, const struct cache_command *c,
+                         struct cache_reply *reply)
+{
+    if (!(c->flags & CACHE_QUEUED_SHARDS)) {
+        cache_reply_arity(reply, client->container, c);
+        return;
+    }
+    cache_reply_error(reply, "EXECABORT Transaction discarded because of: wrong number of arguments for '%s' command",
+                      c->name);
+    cache_client_discard(cache, client);
+    cache_client_unwatch(cache, client);
+}
+
+static const struct cache_command *admit(struct cache *cache, struct cache_client *client,
+                                         const struct cache_argument *argv, unsigned argc, struct cache_reply *reply)
 {
     const struct cache_command *container, *c = find(argv, argc, reply, &container);
     if (!c)
         return NULL;
     client->container = container;
     if (__builtin_expect(!arity_holds(c, argc), 0)) {
-        cache_reply_arity(reply, container, c);
+        refuse_arity(cache, client, c, reply);
         return NULL;
     }
     if (!c->function) { /* a container alone, and it has no use of its own */
@@ -112,7 +126,7 @@ const struct cache_command *cache_call_admit(struct cache *cache, struct cache_c
                                              const struct cache_argument *argv, unsigned argc,
                                              struct cache_reply *reply)
 {
-    const struct cache_command *c = admit(client, argv, argc, reply);
+    const struct cache_command *c = admit(cache, client, argv, argc, reply);
     if (!c && client->multi)
         client->multi_failed = true;
     return c;
