@@ -189,15 +189,40 @@ bool cache_blocked_wait(struct cache_connection *c, const struct cache_call *cal
 
 /* -- serving ----------------------------------------------------------------------------------------------------------------- */
 
-void cache_blocked_ready(struct cache *owner, unsigned database, struct mr_span key)
+static void key_ready(struct cache *owner, struct cache_blocked_key *k)
 {
-    struct cache_blocked_key *k = key_find(owner, database, key);
-    if (!k || k->ready)
+    if (k->ready)
         return;
     k->ready = true;
     k->ready_next = NULL;
     *owner->ready_end = k;
     owner->ready_end = &k->ready_next;
+}
+
+void cache_blocked_ready(struct cache *owner, unsigned database, struct mr_span key)
+{
+    struct cache_blocked_key *k = key_find(owner, database, key);
+    if (k)
+        key_ready(owner, k);
+}
+
+struct swapped {
+    struct cache *owner;
+    unsigned a, b;
+};
+
+static void swapped_each(void *item, void *argument)
+{
+    const struct swapped *s = argument;
+    struct cache_blocked_key *k = item;
+    if (k->name[0] == s->a || k->name[0] == s->b)
+        key_ready(s->owner, k);
+}
+
+void cache_blocked_swapped(struct cache *owner, unsigned a, unsigned b)
+{
+    struct swapped s = {owner, a, b};
+    cache_table_each(&owner->blocked->keys, swapped_each, &s);
 }
 
 struct wake {

@@ -18,6 +18,8 @@ static inline bool cache_blocked_any(const struct cache *cache)
 }
 /* The key got something; its waiters are served by cache_blocked_serve on the owner. */
 void cache_blocked_ready(struct cache *owner, unsigned database, struct mr_span key);
+/* SWAPDB: keys of either database may have come into being where somebody waits. O(keys waited for). */
+void cache_blocked_swapped(struct cache *owner, unsigned a, unsigned b);
 static inline bool cache_blocked_has_ready(const struct cache *cache)
 {
     return cache->ready != NULL;

@@ -1,4 +1,5 @@
 /* Commands of whole databases: every shard is held for them, so that they are one moment of all. */
+#include "cache/blocked.h"
 #include "cache/cache.h"
 #include "cache/command/server.h"
 #include "cache/command/session.h"
@@ -80,6 +81,8 @@ enum cache_outcome cache_command_swapdb(struct cache_call *call)
         struct cache *shard = call->cache->shared->instance[i];
         cache_watch_swapped(shard, (unsigned)a, (unsigned)b);
         cache_store_swap(&shard->store, (unsigned)a, (unsigned)b);
+        if (cache_blocked_any(shard))
+            cache_blocked_swapped(shard, (unsigned)a, (unsigned)b);
         cache_call_counted(call, &shard->store);
     }
     cache_reply_ok(call->reply);
