@@ -14,6 +14,7 @@
 #include <stdio.h>
 
 #include <millrace/link.h>
+#include <stdbool.h>
 #include <millrace/types.h>
 
 #include "drivers/dpdk/host.h"
@@ -84,6 +85,9 @@ struct dpdk_eal_config {
  * thread's affinity stays as it is. Once per process. MR_OK, MR_ERROR_UNSUPPORTED (no hugepages though required) or
  * MR_ERROR_SYSTEM. */
 int dpdk_eal_start(const struct dpdk_eal_config *config);
+
+/* Devices see virtual addresses, if there are any that do not go through the CPU: a packet may lie across pages. */
+bool dpdk_memory_is_linear(void);
 
 /* After every link is closed. */
 void dpdk_eal_stop(void);

@@ -148,3 +148,8 @@ void dpdk_thread_unregister(void)
 {
     rte_thread_unregister();
 }
+
+bool dpdk_memory_is_linear(void)
+{
+    return rte_eal_iova_mode() == RTE_IOVA_VA;
+}

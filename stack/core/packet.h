@@ -17,8 +17,8 @@ struct packet_meta {
     uint8_t flags;         /* PACKET_* */
     uint8_t ttl, dscp_ecn; /* of the IP header */
     uint8_t protocol;
-    uint16_t ip_offset;    /* of the IP header from m->buf_addr: for ICMP quotes */
-    uint16_t ip_bytes;     /* total length of the datagram */
+    uint16_t ip_offset; /* of the IP header from m->buf_addr: for ICMP quotes */
+    uint16_t ip_bytes;  /* total length of the datagram */
 
     /* Of a packet that waits in a queue of TCP: the mbuf's own `next` belongs to the device's chains. */
     struct rte_mbuf *queue_next;
@@ -37,7 +37,7 @@ enum packet_flag {
 
 enum packet_sent { PACKET_UNSENT, PACKET_SENT_PART, PACKET_SENT_ONCE, PACKET_SENT_AGAIN };
 
-#define PACKET_DATA_ROOM 2048 /* after the headroom: one full Ethernet frame and the headers that we prepend */
+#define PACKET_DATA_ROOM  2048 /* after the headroom: one full Ethernet frame and the headers that we prepend */
 #define PACKET_POOL_CACHE 256
 
 static inline struct packet_meta *packet_meta(struct rte_mbuf *m)
@@ -45,8 +45,9 @@ static inline struct packet_meta *packet_meta(struct rte_mbuf *m)
     return (struct packet_meta *)rte_mbuf_to_priv(m);
 }
 
-/* A pool of `count` packets with the private area above, or NULL with rte_errno. `name` is unique in the process. */
-struct rte_mempool *packet_pool_create(const char *name, unsigned count, int socket);
+/* A pool of `count` packets with the private area above, or NULL with rte_errno. `name` is unique in the process. `packed`: one behind
+ * the other, across the borders of pages, where devices see virtual addresses; else each lies within a page. */
+struct rte_mempool *packet_pool_create(const char *name, unsigned count, int socket, bool packed);
 
 /* A packet with headroom and no data, or NULL, counted by the caller. Honours the worker's injected failures. */
 struct rte_mbuf *packet_new(struct mr_worker *w);

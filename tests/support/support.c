@@ -31,7 +31,7 @@ struct rte_mempool *support_pool(unsigned packets)
     static unsigned serial;
     char name[32];
     snprintf(name, sizeof name, "test%u", serial++);
-    struct rte_mempool *pool = packet_pool_create(name, packets, SOCKET_ID_ANY);
+    struct rte_mempool *pool = packet_pool_create(name, packets, SOCKET_ID_ANY, true);
     if (!pool) {
         fprintf(stderr, "support: no pool of %u packets: %s\n", packets, rte_strerror(rte_errno));
         exit(99);

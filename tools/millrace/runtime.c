@@ -52,7 +52,7 @@ static bool pools_create(struct runtime *r)
     for (unsigned i = 0; i < r->worker_count; i++) {
         char name[32];
         snprintf(name, sizeof name, "packets%u", i);
-        r->worker[i].pool = packet_pool_create(name, r->sizing.packets, SOCKET_ID_ANY);
+        r->worker[i].pool = packet_pool_create(name, r->sizing.packets, SOCKET_ID_ANY, dpdk_memory_is_linear());
         if (!r->worker[i].pool) {
             mr_log(MR_LOG_ERROR, "run", "no memory for %u packets of worker %u: %s", r->sizing.packets, i,
                    rte_strerror(rte_errno));
