@@ -20,54 +20,9 @@ while [ $# -gt 0 ]; do
     esac
 done
 
-folder=$(mktemp -d "/tmp/mr-bench-$$-XXXX")
-near=mr-bench-$$-near far=mr-bench-$$-far # the server's namespace and wrk's
-server_pid=
-say() { echo "kernel: $*" >&2; }
-fail() { say "$*"; for f in "$folder"/*.log; do [ -s "$f" ] && sed "s|^|  ${f##*/}: |" "$f" >&2; done; exit 1; }
-clean() {
-    [ -z "$server_pid" ] || kill -KILL "$server_pid" 2>/dev/null || true
-    [ ! -s "$folder/nginx.pid" ] || kill -KILL "$(<"$folder/nginx.pid")" $(children "$(<"$folder/nginx.pid")") 2>/dev/null || true
-    ip netns del "$near" 2>/dev/null || true
-    ip netns del "$far" 2>/dev/null || true
-    rm -rf "$folder"
-}
-trap clean EXIT
-trap 'exit 130' INT TERM
-[ "$(id -u)" = 0 ] || fail "needs root: namespaces and AF_XDP"
-[ "$(nproc)" -ge 2 ] || fail "needs two cores: one for the server, one for wrk"
-
-children() { cat "/proc/$1/task/$1/children" 2>/dev/null || true; }
-
-# wait_for SECONDS COMMAND...: true as soon as the command is
-wait_for() {
-    local end=$((SECONDS + $1)); shift
-    until "$@"; do [ $SECONDS -lt $end ] || return 1; read -rt 0.05 <> <(:) || true; done
-}
-answers() { ip netns exec "$far" curl -sf -o /dev/null -m 1 "http://$1/file"; }
-gone() { ! kill -0 "$1" 2>/dev/null; }
-
-# -- the veth: v0 is wrk's kernel, v1 the server's. Millrace answers on .2, which no kernel owns; nginx on .3 ------------
-
-offloads() { # on|off: of the kernel's ends. Off for AF_XDP, or partial checksums and super-frames arrive there
-    local end
-    for end in "$far v0" "$near v1"; do
-        ip netns exec ${end% *} ethtool -K ${end#* } tx "$1" tso "$1" gso "$1" gro "$1" >/dev/null 2>&1 ||
-            fail "ethtool -K ${end#* } $1"
-    done
-}
-veth_make() {
-    local end
-    ip netns add "$near"
-    ip netns add "$far"
-    ip -n "$near" link add v1 type veth peer name v0 netns "$far" || fail "the kernel has no veth"
-    for end in "$near v1" "$far v0"; do
-        ip netns exec ${end% *} sysctl -qw net.ipv6.conf.all.disable_ipv6=1 2>/dev/null || true
-        ip -n ${end% *} link set ${end#* } up
-    done
-    ip -n "$far" addr add 198.18.0.1/24 dev v0
-    ip -n "$near" addr add 198.18.0.3/24 dev v1
-}
+name=kernel
+. "$(dirname "$0")/veth.sh"
+answers() { far curl -sf -o /dev/null -m 1 "http://$1/file"; }
 
 # -- the servers ---------------------------------------------------------------------------------------------------------
 
@@ -130,19 +85,7 @@ start_nginx() {
     serving=$(children $server_pid)
     serving=${serving%% *}
 }
-stop() {
-    kill -TERM "$server_pid"
-    wait_for 15 gone "$server_pid" || fail "$1 does not stop"
-    wait "$server_pid" || true
-    server_pid=
-    # Without the capability it started with, Millrace cannot take its program off again, and nginx would pay for it.
-    ip -n "$near" link set v1 xdp off
-}
-
 # -- one round ---------------------------------------------------------------------------------------------------------
-
-process_ticks() { awk '{print $14 + $15}' "/proc/$1/stat"; }
-core_ticks() { awk -v cpu="cpu$1" '$1 == cpu {print $2 + $3 + $4 + $7 + $8 + $9}' /proc/stat; } # without idle and iowait
 
 microseconds() { # of wrk's 1.23ms, 45.00us, 1.02s
     awk -v t="$1" 'BEGIN {u = t; sub(/[0-9.]+/, "", u); printf "%.0f", t * (u == "s" ? 1e6 : u == "ms" ? 1e3 : 1)}'
@@ -154,11 +97,11 @@ round() {
     hertz=$(getconf CLK_TCK)
     start_"$1"
     # Warm: caches, ARP, congestion windows of nothing; not counted.
-    ip netns exec "$far" taskset -c 1 wrk -t1 -c"$2" -d1s "http://$address/file" >"$out" 2>&1 || fail "wrk fails"
+    far taskset -c 1 wrk -t1 -c"$2" -d1s "http://$address/file" >"$out" 2>&1 || fail "wrk fails"
     a0=$(core_ticks 0) a1=$(core_ticks 1) as=$(process_ticks "$serving")
-    ip netns exec "$far" taskset -c 1 wrk -t1 -c"$2" -d"${seconds}s" --latency "http://$address/file" >"$out" 2>&1 || fail "wrk fails"
+    far taskset -c 1 wrk -t1 -c"$2" -d"${seconds}s" --latency "http://$address/file" >"$out" 2>&1 || fail "wrk fails"
     b0=$(core_ticks 0) b1=$(core_ticks 1) bs=$(process_ticks "$serving")
-    stop "$1"
+    server_stop "$1"
     rate=$(awk '/Requests\/sec/ {print $2}' "$out")
     p50=$(microseconds "$(awk '$1 == "50%" {print $2}' "$out")")
     p99=$(microseconds "$(awk '$1 == "99%" {print $2}' "$out")")

@@ -1,0 +1,60 @@
+# Sourced by kernel.sh and cache_kernel.sh: two namespaces with a veth between them, one server at a time on core 0. v0 is the load
+# generator's kernel, v1 the server's. Millrace answers on .2, which no kernel owns; the others on .3.
+# Expects `name` (of the script); sets `folder`, `near`, `far`.
+
+folder=$(mktemp -d "/tmp/mr-bench-$$-XXXX")
+near=mr-bench-$$-near far=mr-bench-$$-far # the server's namespace and the load's
+server_pid=
+say() { echo "$name: $*" >&2; }
+fail() { say "$*"; for f in "$folder"/*.log; do [ -s "$f" ] && sed "s|^|  ${f##*/}: |" "$f" >&2; done; exit 1; }
+children() { cat "/proc/$1/task/$1/children" 2>/dev/null || true; }
+clean() {
+    [ -z "$server_pid" ] || kill -KILL "$server_pid" $(children "$server_pid") 2>/dev/null || true
+    ip netns del "$near" 2>/dev/null || true
+    ip netns del "$far" 2>/dev/null || true
+    rm -rf "$folder"
+}
+trap clean EXIT
+trap 'exit 130' INT TERM
+[ "$(id -u)" = 0 ] || fail "needs root: namespaces and AF_XDP"
+[ "$(nproc)" -ge 2 ] || fail "needs two cores: one for the server, one for the load"
+
+# wait_for SECONDS COMMAND...: true as soon as the command is
+wait_for() {
+    local end=$((SECONDS + $1)); shift
+    until "$@"; do [ $SECONDS -lt $end ] || return 1; read -rt 0.05 <> <(:) || true; done
+}
+gone() { ! kill -0 "$1" 2>/dev/null; }
+near() { ip netns exec "$near" "$@"; }
+far() { ip netns exec "$far" "$@"; }
+
+offloads() { # on|off: of the kernel's ends. Off for AF_XDP, or partial checksums and super-frames arrive there
+    local end
+    for end in "$far v0" "$near v1"; do
+        ip netns exec ${end% *} ethtool -K ${end#* } tx "$1" tso "$1" gso "$1" gro "$1" >/dev/null 2>&1 ||
+            fail "ethtool -K ${end#* } $1"
+    done
+}
+veth_make() {
+    local end
+    ip netns add "$near"
+    ip netns add "$far"
+    ip -n "$near" link add v1 type veth peer name v0 netns "$far" || fail "the kernel has no veth"
+    for end in "$near v1" "$far v0"; do
+        ip netns exec ${end% *} sysctl -qw net.ipv6.conf.all.disable_ipv6=1 2>/dev/null || true
+        ip -n ${end% *} link set ${end#* } up
+    done
+    ip -n "$far" addr add 198.18.0.1/24 dev v0
+    ip -n "$near" addr add 198.18.0.3/24 dev v1
+}
+server_stop() { # NAME
+    kill -TERM "$server_pid"
+    wait_for 15 gone "$server_pid" || fail "$1 does not stop"
+    wait "$server_pid" || true
+    server_pid=
+    # Without the capability it started with, Millrace cannot take its program off again, and the next would pay for it.
+    ip -n "$near" link set v1 xdp off
+}
+
+process_ticks() { awk '{print $14 + $15}' "/proc/$1/stat"; }
+core_ticks() { awk -v cpu="cpu$1" '$1 == cpu {print $2 + $3 + $4 + $7 + $8 + $9}' /proc/stat; } # without idle and iowait
