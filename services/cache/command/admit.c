@@ -88,6 +88,12 @@ static void refuse_arity(struct cache *cache, struct cache_client *client, const
     cache_client_unwatch(cache, client);
 }
 
+/* Each worker answers such a command for itself; in a transaction only one would. PUBLISH tells the others without their answer. */
+static bool asks_everybody(const struct cache *cache, const struct cache_command *c)
+{
+    return cache->workers > 1 && c->flags & CACHE_FAN_OUT && strcmp(c->group, "pubsub") != 0;
+}
+
 static const struct cache_command *admit(struct cache *cache, struct cache_client *client,
                                          const struct cache_argument *argv, unsigned argc, struct cache_reply *reply)
 {
@@ -115,7 +121,7 @@ static const struct cache_command *admit(struct cache *cache, struct cache_clien
             c->name);
         return NULL;
     }
-    if (__builtin_expect(client->multi, 0) && c->flags & CACHE_NO_MULTI) {
+    if (__builtin_expect(client->multi, 0) && (c->flags & CACHE_NO_MULTI || asks_everybody(cache, c))) {
         cache_reply_error(reply, "ERR Command not allowed inside a transaction");
         return NULL;
     }
