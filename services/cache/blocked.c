@@ -20,7 +20,7 @@ struct cache_waiter {
     struct cache_waiter *next, **link;  /* of the key */
     struct cache_waiter *of_connection; /* the next key that the connection waits for */
     struct cache_blocked_key *key;
-    struct cache_connection *connection; /* NULL: it waits no more */
+    struct cache_connection *connection; /* NULL: it waits no more, which is known only to the shard's own worker */
     uint64_t client;                     /* its id: a message about it may come late */
     struct cache *shard;
 };
@@ -156,7 +156,8 @@ void cache_blocked_forget(struct cache_connection *c)
         cache->blocked->clients--;
     while (w) {
         struct cache_waiter *next = w->of_connection;
-        w->connection = NULL;
+        if (w->shard == cache) /* else it is not ours to write to: a call that comes too late finds nobody waiting */
+            w->connection = NULL;
         if (w->shard == cache && cache_shard_free(cache))
             waiter_remove(cache, w);
         else

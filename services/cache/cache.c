@@ -302,6 +302,7 @@ static int memory_start(struct cache *cache)
         !cache_memory_init(&cache->clients, 2 * config->client_memory_max, config->client_memory_max) ||
         !cache_memory_init(&cache->waiting, config->client_memory_max, config->client_memory_max / 4))
         return MR_ERROR_NO_MEMORY;
+    cache->clients.shard = &cache->store.memory;
     cache->store.listener = (struct cache_store_listener){.changed = changed, .removed = removed, .owner = cache};
     cache->store.type_limits = &cache->settings.limits;
     cache->argv = zeroed_pages(CACHE_ARGUMENTS_MAX * sizeof *cache->argv);

@@ -92,6 +92,29 @@ static void rope_free(struct cache_rope *rope)
         budget = UINT_MAX;
 }
 
+/* Our shard's, while another worker runs on it: it waits until the shard is back. */
+static void rope_let_go(struct cache_memory *memory, struct cache_rope *rope)
+{
+    struct cache_memory *m = rope->memory;
+    if (m != memory->shard || !m->away) {
+        rope_free(rope);
+        return;
+    }
+    rope->next = m->left;
+    m->left = rope;
+}
+
+void cache_packed_returned(struct cache_memory *m)
+{
+    struct cache_rope *rope = m->left;
+    m->left = NULL;
+    while (rope) {
+        struct cache_rope *next = rope->next;
+        rope_free(rope);
+        rope = next;
+    }
+}
+
 bool cache_packed_begin(struct cache_packed *p, uint32_t length, struct cache_memory *ropes)
 {
     assert(p->missing == 0);
@@ -200,7 +223,7 @@ void cache_packed_free(struct cache_packed *p)
     if (p->rope_bytes || p->rope)
         for (struct record *r = record_next(&b, NULL); r; r = record_next(&b, r))
             if (r->length == RECORD_ROPE && record_rope(r))
-                rope_free(record_rope(r));
+                rope_let_go(p->memory, record_rope(r));
     for (b = p->first; b;) {
         struct cache_packed_block *next = b->next;
         cache_memory_free(p->memory, b, b->capacity + sizeof *b);

@@ -33,6 +33,8 @@ void cache_packed_borrow(struct cache_packed *p);
 void cache_packed_arguments(const struct cache_packed *p, struct cache_argument *argv);
 /* Frees all that was not taken over (see cache_packed_taken). */
 void cache_packed_free(struct cache_packed *p);
+/* A shard's memory is its worker's again: frees the ropes that packed commands let go meanwhile. */
+void cache_packed_returned(struct cache_memory *m);
 /* After a call: notes which ropes of argv (as filled by cache_packed_arguments) were taken over. */
 void cache_packed_taken(struct cache_packed *p, const struct cache_argument *argv);
 

@@ -240,8 +240,9 @@ static enum cache_step value_begin(struct cache_connection *c, const struct cach
     m->end_wrong = false;
     m->expect = EXPECT_VALUE;
     bool kept = query_add(c, command->name, strlen(command->name)) && query_add(c, r, sizeof *r) &&
-                query_add(c, parts->key.data, parts->key.length) &&
-                cache_packed_begin(&c->query, (uint32_t)r->value_bytes, &c->cache->store.memory);
+                query_add(c, parts->key.data, parts->key.length);
+    if (kept && r->value_bytes <= CACHE_SMALL_MAX) /* a longer one begins when our shard is at hand */
+        kept = cache_packed_begin(&c->query, (uint32_t)r->value_bytes, &c->cache->store.memory);
     head_clear(c);
     return kept ? CACHE_STEP_ON : out_of_memory(c);
 }
@@ -269,17 +270,23 @@ static enum cache_step value_step(struct cache_connection *c, const uint8_t *dat
 {
     struct cache_memcached_connection *m = c->memcached;
     struct cache *cache = c->cache;
-    n = n < c->query.missing ? n : c->query.missing;
+    bool begun = c->query.missing != 0;
+    uint64_t left = begun ? c->query.missing : m->request.value_bytes;
+    n = n < left ? n : (size_t)left;
     if (!cache_shard_free(cache)) { /* a long value takes memory of our shard */
         cache_connection_wait(c, CACHE_EXPECT_STORE);
         return CACHE_STEP_WAIT;
     }
-    enum cache_room room =
-        c->query.rope ? cache_store_reserve(&cache->store, n + 2 * (uint64_t)CACHE_ALLOC_MAX) : CACHE_ROOM_READY;
+    enum cache_room room = left > CACHE_SMALL_MAX || c->query.rope
+                               ? cache_store_reserve(&cache->store, n + 2 * (uint64_t)CACHE_ALLOC_MAX)
+                               : CACHE_ROOM_READY;
     if (room == CACHE_ROOM_LATER) {
         cache_connection_wait(c, CACHE_EXPECT_ROOM);
         return CACHE_STEP_WAIT;
     }
+    if (room == CACHE_ROOM_READY && !begun &&
+        !cache_packed_begin(&c->query, (uint32_t)m->request.value_bytes, &cache->store.memory))
+        return out_of_memory(c);
     if (room == CACHE_ROOM_NEVER || !cache_packed_append(&c->query, data, n))
         return out_of_memory(c);
     *taken = n;

@@ -33,6 +33,7 @@ static void grant(struct cache *shard, struct cache_hold *h)
 {
     assert(!shard->holder);
     shard->holder = h;
+    shard->store.memory.away = h->by != shard;
     h->item.run = hold_granted;
     cache_send(shard, h->by->index, &h->item);
 }
@@ -65,7 +66,9 @@ static void hold_queue_take(struct cache *shard)
 static void shard_returned(struct cache *here)
 {
     here->holder = NULL;
+    here->store.memory.away = false;
     cache_turn_prepare(here);
+    cache_packed_returned(&here->store.memory);
     struct cache_reply_block *b = here->drops;
     here->drops = NULL;
     while (b) {

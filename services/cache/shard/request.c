@@ -212,7 +212,10 @@ static void blocks_home(struct cache *here, struct cache_item *item)
         (struct cache_reply_block *)((char *)item - offsetof(struct cache_reply_block, message));
     while (b) {
         struct cache_reply_block *next = b->next;
-        cache_reply_block_free(&here->clients, b);
+        if (b->extent) /* there was no memory to lend it on */
+            cache_extent_let_go(here, b);
+        else
+            cache_reply_block_free(&here->clients, b);
         b = next;
     }
 }

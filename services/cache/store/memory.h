@@ -17,6 +17,7 @@
 
 struct cache_memory_page;
 struct cache_memory_freed;
+struct cache_rope;
 
 struct cache_memory {
     uint8_t *base; /* of the region; aligned to a page */
@@ -31,8 +32,11 @@ struct cache_memory {
     struct cache_memory_page *partial[CACHE_MEMORY_CLASSES]; /* pages with a free slot */
     struct cache_memory_freed *foreign; /* slots of other workers' regions, freed here, on their way home */
     uint64_t foreign_count;
-    int64_t elsewhere;       /* bytes of slots of this region that others count, less those of others counted here */
-    int64_t elsewhere_count; /* and how many */
+    struct cache_memory *shard; /* of clients' memory: of the same worker's shard */
+    bool away;                  /* the shard is lent to another worker: its own must not touch this memory */
+    struct cache_rope *left;    /* ... and what it would have freed waits here (command/packed.c) */
+    int64_t elsewhere;          /* bytes of slots of this region that others count, less those of others counted here */
+    int64_t elsewhere_count;    /* and how many */
 };
 
 /* Reserves address space for `region_bytes` (rounded up; it costs nothing until touched). False: the system refused, or it

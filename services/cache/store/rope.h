@@ -34,6 +34,7 @@ struct cache_rope {
     uint32_t count;         /* extents */
     uint32_t last_capacity; /* bytes that the last extent can take: grown as a value is appended to */
     struct cache_memory *memory;
+    struct cache_rope *next; /* of those that wait to be freed */
     struct cache_extent **block[CACHE_ROPE_BLOCKS];
     uint16_t block_capacity[CACHE_ROPE_BLOCKS]; /* extents that a block can name: doubled as it is needed */
 };
