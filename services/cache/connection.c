@@ -282,6 +282,7 @@ static void connection_release(struct cache_connection *c)
     cache_output_ungate(c);
     cache_packed_free(&c->query);
     cache_output_free(cache, &c->output);
+    cache_request_local_done(c); /* a command that had its place and waited: nothing comes of it any more */
     c->waiting = NULL;
     c->stream = NULL;
     cache->connections_open--;
@@ -337,7 +338,7 @@ void cache_connection_fail(struct cache_connection *c, enum cache_counter counte
     if (!reply)
         return;
     c->protocol->refuse(c, reply, reason);
-    cache_request_local_done(c);
+    cache_connection_replied(c, reply);
 }
 
 /* -- running ------------------------------------------------------------------------------------------------------------------ */
@@ -408,7 +409,10 @@ static void waiting_run(struct cache_connection *c)
     if (__builtin_expect(c->unblocked, 0)) {
         c->unblocked = c->timed_out = false;
         c->wait_until = 0;
-        cache_reply_error(&cache->reply, "UNBLOCKED client unblocked via CLIENT UNBLOCK");
+        struct cache_reply *reply = cache_connection_reply(c);
+        if (reply)
+            cache_reply_error(reply, "UNBLOCKED client unblocked via CLIENT UNBLOCK");
+        cache_connection_replied(c, reply);
         cache_packed_free(&c->query);
         return;
     }

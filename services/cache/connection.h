@@ -83,8 +83,8 @@ void cache_connection_set_state(struct cache_connection *c, enum cache_connectio
 void cache_connection_run(struct cache_connection *c);
 /* The reply that the command being executed writes to; NULL: no memory for it, the connection is being closed. */
 struct cache_reply *cache_connection_reply(struct cache_connection *c);
-/* The command has written to cache->discard: that is thrown away, and CLIENT REPLY SKIP has had its command. */
-void cache_connection_discard(struct cache_connection *c);
+/* It has been written: its place in the order is done, and what CLIENT REPLY throws away is thrown away. */
+void cache_connection_replied(struct cache_connection *c, const struct cache_reply *reply);
 /* Into the list of those that wait for the same; taken out by cache_connection_unlink, which forgets also waiters and timers. */
 void cache_connection_wait(struct cache_connection *c, enum cache_connection_state state);
 void cache_connection_unlink(struct cache_connection *c);

@@ -30,18 +30,16 @@ static struct cache_reply *aside_begin(struct cache_connection *c)
 static enum cache_step aside_end(struct cache_connection *c, const struct cache_reply *said)
 {
     struct cache *cache = c->cache;
-    const struct cache_reply *reply = said;
-    if (said == &cache->aside) {
-        struct cache_reply *to = cache_connection_reply(c);
-        cache_reply_settle(&cache->aside);
-        if (to)
-            cache_reply_copy(to, &cache->aside);
-        cache_reply_free(&cache->aside);
-        cache_request_local_done(c);
-        reply = to;
+    if (said != &cache->aside) {
+        cache_connection_replied(c, said);
+        return CACHE_STEP_ON;
     }
-    if (__builtin_expect(reply == &cache->discard, 0))
-        cache_connection_discard(c);
+    struct cache_reply *reply = cache_connection_reply(c);
+    cache_reply_settle(&cache->aside);
+    if (reply)
+        cache_reply_copy(reply, &cache->aside);
+    cache_reply_free(&cache->aside);
+    cache_connection_replied(c, reply);
     return CACHE_STEP_ON;
 }
 
@@ -77,12 +75,17 @@ static enum cache_step failed(struct cache_connection *c, int64_t code)
     return CACHE_STEP_WAIT;
 }
 
-/* Room for the bytes of a long argument, before they are copied into extents of our store. */
+#define ROPE_ROOM 8192 /* of a rope that begins */
+
+/* Room for the bytes of a long argument, before they are copied into extents of our store. That one begins in these bytes is not known
+ * yet: what has no room for it may still be short. */
 static enum cache_room room_for(struct cache_connection *c, size_t n)
 {
-    if (!c->query.missing || !c->query.rope)
-        return CACHE_ROOM_READY;
-    return cache_store_reserve(&c->cache->store, n + 2 * (uint64_t)CACHE_ALLOC_MAX);
+    struct cache_store *s = &c->cache->store;
+    if (c->query.missing && c->query.rope)
+        return cache_store_reserve(s, n + 2 * (uint64_t)CACHE_ALLOC_MAX);
+    enum cache_room room = cache_store_reserve(s, 2 * (uint64_t)n + ROPE_ROOM);
+    return room == CACHE_ROOM_NEVER ? CACHE_ROOM_READY : room;
 }
 
 /* A command in pieces. */

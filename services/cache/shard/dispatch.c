@@ -32,22 +32,31 @@ static enum cache_step wait_for(struct cache_connection *c, enum cache_connectio
 struct cache_reply *cache_connection_reply(struct cache_connection *c)
 {
     struct cache *cache = c->cache;
-    if (__builtin_expect(c->client.reply_mode != CACHE_REPLY_ON, 0))
+    if (__builtin_expect(c->client.reply_mode != CACHE_REPLY_ON, 0)) {
+        if (!cache->discard.first)
+            cache_reply_init(&cache->discard, &cache->clients, NULL, 0, c->client.protocol, UINT64_MAX);
         return &cache->discard;
+    }
     if (__builtin_expect(c->requests == NULL, 1))
         return &cache->reply;
     struct cache_request *r = cache_request_local(c);
     return r ? &r->reply : NULL;
 }
 
-void cache_connection_discard(struct cache_connection *c)
+static void reply_discard(struct cache_connection *c)
 {
     cache_output_free(c->cache, &c->cache->discard);
-    cache_reply_init(&c->cache->discard, &c->cache->clients, NULL, 0, c->client.protocol, UINT64_MAX);
     if (c->client.reply_mode == CACHE_REPLY_SKIP)
         c->client.reply_mode = CACHE_REPLY_ON;
     else if (c->client.reply_mode == CACHE_REPLY_SKIP_NEXT) /* said by a command that was itself skipped */
         c->client.reply_mode = CACHE_REPLY_SKIP;
+}
+
+void cache_connection_replied(struct cache_connection *c, const struct cache_reply *reply)
+{
+    if (__builtin_expect(reply == &c->cache->discard, 0))
+        reply_discard(c);
+    cache_request_local_done(c);
 }
 
 /* On the monotonic clock: setting the wall clock neither cuts nor stretches a wait. */
@@ -102,9 +111,7 @@ static enum cache_step run_here(struct cache_connection *c, const struct cache_c
     c->wait_until = 0;
     if (__builtin_expect(cache->log != NULL, 0))
         gates_set(c);
-    if (__builtin_expect(reply == &cache->discard, 0))
-        cache_connection_discard(c);
-    cache_request_local_done(c);
+    cache_connection_replied(c, reply);
     return CACHE_STEP_ON;
 }
 
@@ -198,6 +205,40 @@ enum cache_room cache_ropes_adopt(struct cache *cache, const struct cache_comman
     return room;
 }
 
+static void refuse(struct cache_connection *c)
+{
+    struct cache_reply *reply = cache_connection_reply(c);
+    cache_reply_error(
+        reply, "OOM command not allowed when used memory > 'maxmemory'."); /* nothing is before it: there is one */
+    cache_connection_replied(c, reply);
+}
+
+static bool ropes_return(struct cache *cache, const struct cache_packed *p)
+{
+    bool back = true;
+    cache_packed_arguments(p, cache->argv);
+    for (unsigned i = 0; i < p->argc; i++)
+        if (cache->argv[i].rope && cache->argv[i].rope->memory != &cache->store.memory)
+            back &= cache_rope_adopt(cache->argv[i].rope, &cache->store.memory);
+    return back;
+}
+
+/* It will be called again, and the shards are given back until then: what they took over of its arguments is ours again. There was
+ * room for it a moment ago, unless maxmemory has been lowered. */
+static void adoption_undo(struct cache_connection *c)
+{
+    struct cache *cache = c->cache;
+    bool back = ropes_return(cache, &c->query);
+    for (const struct cache_queued *q = c->client.queue; q; q = q->next)
+        back &= !q->packed.rope_bytes || ropes_return(cache, &q->packed);
+    if (back)
+        return;
+    cache_connection_fail(c, CACHE_COUNTER_QUERY_OVERFLOWS, NULL);
+    cache_packed_free(&c->query);
+    cache_client_discard(cache, &c->client);
+    c->waiting = NULL;
+}
+
 static enum cache_step run_held(struct cache_connection *c, uint64_t mask, const struct cache_command *command,
                                 struct cache_argument *argv, unsigned argc)
 {
@@ -218,7 +259,9 @@ static enum cache_step run_held(struct cache_connection *c, uint64_t mask, const
     else if (room == CACHE_ROOM_LATER)
         step = wait_for(c, CACHE_EXPECT_ROOM, command, argv, argc);
     else
-        cache_reply_error(cache_connection_reply(c), "OOM command not allowed when used memory > 'maxmemory'.");
+        refuse(c);
+    if (step == CACHE_STEP_WAIT && c->state == CACHE_EXPECT_ROOM)
+        adoption_undo(c);
     cache_hold_release(c);
     return step;
 }
