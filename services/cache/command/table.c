@@ -43,7 +43,7 @@ __attribute__((constructor)) static void slots_fill(void)
 
 static inline bool same_name(const char *name, const void *text, size_t n)
 {
-    return strncasecmp(name, text, n) == 0 && name[n] == 0;
+    return strlen(name) == n && strncasecmp(name, text, n) == 0; /* what was sent may have zeros in it */
 }
 
 const struct cache_command *cache_command_find(const void *name, size_t n)

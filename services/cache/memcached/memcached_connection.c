@@ -270,7 +270,7 @@ static enum cache_step value_step(struct cache_connection *c, const uint8_t *dat
 {
     struct cache_memcached_connection *m = c->memcached;
     struct cache *cache = c->cache;
-    bool begun = c->query.missing != 0;
+    bool begun = c->query.missing != 0 || c->query.argc == 4;
     uint64_t left = begun ? c->query.missing : m->request.value_bytes;
     n = n < left ? n : (size_t)left;
     if (!cache_shard_free(cache)) { /* a long value takes memory of our shard */
