@@ -127,6 +127,8 @@ static uint64_t pieces_cost(size_t key_bytes, uint64_t value_bytes)
 uint64_t cache_store_string_cost(const struct cache_store *s, size_t key_bytes, uint64_t value_bytes)
 {
     uint64_t index = 0;
+    key_bytes =
+        key_bytes < CACHE_KEY_MAX ? key_bytes : CACHE_KEY_MAX; /* a longer one is refused when the command runs */
     for (unsigned i = 0; i < CACHE_DATABASES; i++) {
         if (i && !s->database[i].count)
             continue;
