@@ -19,9 +19,9 @@
 /* Canonical: what printing the number gives back, byte for byte. */
 static bool integer_parse(struct mr_span text, int64_t *value)
 {
-    const uint8_t *p = text.data, *end = p + text.length;
     if (!text.length || text.length > DIGITS_MAX)
         return false;
+    const uint8_t *p = text.data, *end = p + text.length;
     bool negative = *p == '-';
     p += negative;
     if (p == end || (*p == '0' && (negative || end - p > 1)))
