@@ -225,13 +225,22 @@ static uint64_t clock_us(void)
     return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
-/* A command that is fast by its flag cannot be slow: only the others are timed, so that no clock is read for a GET. */
+#define BRIEF_US 1000 /* no brief command lasts as long */
+
+/* A command that is fast by its flag cannot be slow: only the others are timed, so that no clock is read for a GET; nor for a SET
+ * unless the slow log is to show whatever is there. */
+static bool is_timed(const struct cache_call *call)
+{
+    int64_t slower_than_us = call->cache->settings.slowlog_slower_than_us;
+    unsigned untimed = CACHE_FAST | CACHE_SKIP_SLOWLOG | (slower_than_us >= BRIEF_US ? CACHE_BRIEF : 0);
+    return !((unsigned)call->command->flags & untimed) && slower_than_us >= 0 && !call->replaying;
+}
+
 static enum cache_outcome run(struct cache_call *call)
 {
     struct cache *cache = call->cache;
     const struct cache_command *c = call->command;
-    bool timed = !(c->flags & (CACHE_FAST | CACHE_SKIP_SLOWLOG)) && cache->settings.slowlog_slower_than_us >= 0 &&
-                 !call->replaying;
+    bool timed = is_timed(call);
     uint64_t begin = timed ? clock_us() : 0;
     enum cache_outcome outcome = c->function(call);
     if (timed) {

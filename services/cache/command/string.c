@@ -116,8 +116,14 @@ static enum cache_outcome command_getdel(struct cache_call *call)
 
 /* -- room, exact: a small maxmemory must not refuse what fits ------------------------------------------------------------- */
 
+#define ROOM_PLENTY (1u << 20) /* more than any value of CACHE_SMALL_MAX takes, with the growth of a table */
+
+/* Where there is plenty no sum is needed. */
 static uint64_t put_room(const struct cache_call *call, unsigned value)
 {
+    const struct cache_store *s = call->store;
+    if (__builtin_expect(s->memory.used + 2 * (uint64_t)ROOM_PLENTY <= s->limit && !call->argv[value].rope, 1))
+        return ROOM_PLENTY;
     return cache_string_put_cost(call->store, cache_argument_span(&call->argv[1]), &call->argv[value]);
 }
 
@@ -162,10 +168,12 @@ static uint64_t mset_room(const struct cache_call *call)
 
 const struct cache_command cache_commands_string[] = {
     ROW("get", command_get, 2, READ | FAST, 1, 1, 1, NULL, "the value of a key"),
-    ROW("set", cache_command_set, -3, ADD, 1, 1, 1, set_room, "sets a key, with expiry and conditions"),
+    ROW("set", cache_command_set, -3, ADD | CACHE_BRIEF, 1, 1, 1, set_room, "sets a key, with expiry and conditions"),
     ROW("setnx", cache_command_setnx, 3, ADD | FAST, 1, 1, 1, set_room, "sets a key that is not there"),
-    ROW("setex", cache_command_setex, 4, ADD, 1, 1, 1, setex_room, "sets a key and its time to live in seconds"),
-    ROW("psetex", cache_command_psetex, 4, ADD, 1, 1, 1, setex_room, "sets a key and its time to live in milliseconds"),
+    ROW("setex", cache_command_setex, 4, ADD | CACHE_BRIEF, 1, 1, 1, setex_room,
+        "sets a key and its time to live in seconds"),
+    ROW("psetex", cache_command_psetex, 4, ADD | CACHE_BRIEF, 1, 1, 1, setex_room,
+        "sets a key and its time to live in milliseconds"),
     ROW("getset", command_getset, 3, ADD | FAST, 1, 1, 1, set_room, "sets a key and returns what it was"),
     ROW("getdel", command_getdel, 2, CACHE_WRITE | FAST, 1, 1, 1, NULL, "returns a value and deletes the key"),
     ROW("getex", cache_command_getex, -2, CACHE_WRITE | FAST, 1, 1, 1, NULL, "returns a value and sets its expiry"),

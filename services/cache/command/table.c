@@ -1,7 +1,6 @@
 /* All commands: found by name through a hash that is filled before main and never changes. */
 #include <ctype.h>
 #include <string.h>
-#include <strings.h>
 
 #include "cache/command/table.h"
 
@@ -41,9 +40,14 @@ __attribute__((constructor)) static void slots_fill(void)
     }
 }
 
-static inline bool same_name(const char *name, const void *text, size_t n)
+/* Names are small letters, digits, '_' and '|': what differs in the bit of small letters alone is a letter. */
+static inline bool same_name(const char *name, const uint8_t *text, size_t n)
 {
-    return strlen(name) == n && strncasecmp(name, text, n) == 0; /* what was sent may have zeros in it */
+    for (size_t i = 0; i < n; i++) /* what was sent may have zeros in it */
+        if (!name[i] ||
+            (name[i] != (char)text[i] && !(name[i] >= 'a' && name[i] <= 'z' && name[i] == (char)(text[i] | 0x20))))
+            return false;
+    return name[n] == 0;
 }
 
 const struct cache_command *cache_command_find(const void *name, size_t n)
