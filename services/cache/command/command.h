@@ -80,6 +80,7 @@ struct cache_call {
     bool may_block;         /* not inside MULTI, not a replay */
     bool timed_out;         /* CACHE_WAIT ended by its time: reply the null that the command gives then */
     uint64_t asker;         /* the client that asked, on whatever worker this runs; 0: none */
+    bool blind;             /* refused before it looked at any key: its reply waits for no log */
     bool part;              /* one worker's part of a CACHE_FAN_OUT */
     bool replaying;         /* from the log: no reply is wanted */
     uint64_t changes;       /* how many changes it made; 0: nothing is logged */

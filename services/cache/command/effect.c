@@ -127,7 +127,7 @@ bool cache_effects_ready(struct cache_call *call, bool *refused)
         cache_log_error_text(cache->log, text);
         if (!cache_memcached_refused(call))
             cache_reply_error(call->reply, "%s", text);
-        *refused = true;
+        *refused = call->blind = true;
         return false;
     }
     if (!cache_log_ready(cache->log) || cache_memory_room(&cache->clients) < CLIENTS_RESERVE)
@@ -231,9 +231,14 @@ bool cache_effects_durable(const struct cache *cache, unsigned shard, uint64_t s
     return !cache->log || cache_log_durable(cache->log, shard, sequence);
 }
 
-/* Not only who wrote waits: who read what is not yet safe must not show it either. */
-uint64_t cache_effects_gate(const struct cache *cache, unsigned shard)
+#define SEES_KEYS (CACHE_WRITE | CACHE_READONLY | CACHE_QUEUED_SHARDS)
+
+/* Not only who wrote waits: who read what is not yet safe must not show it either. Who did neither is answered, so that PING,
+ * INFO and MISCONF tell what is wrong while the log cannot be written. */
+uint64_t cache_effects_gate(const struct cache *cache, unsigned shard, const struct cache_call *call)
 {
+    if (call->blind || !(call->command->flags & SEES_KEYS))
+        return 0;
     uint64_t sequence = cache->shared->instance[shard]->log_sequence;
     if (cache->settings.fsync != CACHE_FSYNC_ALWAYS || cache_log_durable(cache->log, shard, sequence))
         return 0;

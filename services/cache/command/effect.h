@@ -33,7 +33,7 @@ void cache_effects_removed(struct cache *owner, unsigned database, struct mr_spa
 /* Whether the log has what shard `shard` numbered `sequence`, as safe as the policy promises. Without a log: true. */
 bool cache_effects_durable(const struct cache *cache, unsigned shard, uint64_t sequence);
 /* What the reply of a call that looked at this shard (which is at hand) must wait for the log to have; 0: nothing. */
-uint64_t cache_effects_gate(const struct cache *cache, unsigned shard);
+uint64_t cache_effects_gate(const struct cache *cache, unsigned shard, const struct cache_call *call);
 
 /* The log can take what this call may do. False: not now (CACHE_AGAIN), or *refused: it never will, the error is replied. */
 bool cache_effects_ready(struct cache_call *call, bool *refused);

@@ -69,12 +69,12 @@ static mr_time wait_until(const struct cache *cache, uint64_t until_ms)
 }
 
 /* Of every shard that the call may have looked at: ours, and those held for it. */
-static void gates_set(struct cache_connection *c)
+static void gates_set(struct cache_connection *c, const struct cache_call *call)
 {
     uint64_t left = UINT64_C(1) << c->cache->index | cache_hold_granted(c);
     for (; left; left &= left - 1) {
         unsigned shard = (unsigned)__builtin_ctzll(left);
-        uint64_t sequence = cache_effects_gate(c->cache, shard);
+        uint64_t sequence = cache_effects_gate(c->cache, shard, call);
         if (sequence)
             cache_output_gate(c, shard, sequence);
     }
@@ -110,7 +110,7 @@ static enum cache_step run_here(struct cache_connection *c, const struct cache_c
     }
     c->wait_until = 0;
     if (__builtin_expect(cache->log != NULL, 0))
-        gates_set(c);
+        gates_set(c, &call);
     cache_connection_replied(c, reply);
     return CACHE_STEP_ON;
 }

@@ -141,7 +141,7 @@ static bool request_run(struct cache *here, struct cache_request *r)
     if (cache_call_execute(&call) == CACHE_AGAIN)
         return false;
     if (here->log) {
-        r->gate_sequence = cache_effects_gate(here, here->index);
+        r->gate_sequence = cache_effects_gate(here, here->index, &call);
         r->owner = here->index;
     }
     cache_blocked_serve(here);
