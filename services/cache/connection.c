@@ -140,7 +140,7 @@ static void deadline_update(struct cache_connection *c)
     deadline = c->reply_due;
     if (c->state == CACHE_EXPECT_KEYS)
         deadline = nearer(deadline, c->wait_until);
-    if (idle_limited(c))
+    if (idle_limited(c) && !sending(c)) /* who has not taken its reply yet is not idle: reply_due looks after it */
         deadline = nearer(deadline, c->client.active + cache->settings.timeout_s * MR_SECOND);
     c->deadline = MR_NEVER;
     if (deadline != MR_NEVER)

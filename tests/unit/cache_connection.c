@@ -289,6 +289,27 @@ static void reader_that_stands_still_is_cut_a_slow_one_is_not(void **state)
     end(f);
 }
 
+static void idle_sooner(struct cache_config *config)
+{
+    config->idle_timeout = 2 * MR_SECOND;
+}
+
+/* The idle time is over while a reply is not acknowledged: no timer that is always due, and it is closed when the reply is taken. */
+static void idle_with_a_reply_on_its_way_waits_for_it(void **state)
+{
+    struct fixture *f = begin(1, idle_sooner);
+    struct mr_stream *s = fake_open(f->w[0]);
+    fake_throttle(s, 1000);
+    say(s, "PING\r\n");
+    pass(f, 5 * MR_SECOND);
+    assert_false(fake_closed(s));
+    fake_acknowledge(s, SIZE_MAX);
+    pass(f, 10 * MR_SECOND);
+    assert_true(fake_closed(s) && !fake_aborted(s));
+    assert_int_equal(counter(f, CACHE_COUNTER_IDLE_TIMEOUTS), 1);
+    end(f);
+}
+
 /* A subscriber that does not read is cut when its messages are over push_bytes_max; others hear on. */
 static void subscriber_that_does_not_read_is_cut(void **state)
 {
@@ -522,6 +543,7 @@ int main(void)
         cmocka_unit_test(connections_over_the_limit_are_refused_idle_ones_go),
         cmocka_unit_test(query_over_its_limit_is_cut),
         cmocka_unit_test(reader_that_stands_still_is_cut_a_slow_one_is_not),
+        cmocka_unit_test(idle_with_a_reply_on_its_way_waits_for_it),
         cmocka_unit_test(subscriber_that_does_not_read_is_cut),
         cmocka_unit_test(value_changed_in_flight_old_bytes_arrive),
         cmocka_unit_test(blocked_behind_forwarded_client_goes_connection_is_free),
