@@ -2,6 +2,7 @@
 
 #include <millrace/turn.h>
 
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,6 +54,7 @@ struct mr_worker {
     const char *service_name; /* what mr_service_find finds */
     void *service_state;
     struct mr_timer *timers; /* unsorted, chained through node.next */
+    pthread_mutex_t jobs_lock; /* workers may be turned by threads of their own */
     struct job *jobs, **jobs_end;
     struct job *held, **held_end; /* messages posted while on hold */
     struct mr_worker *const *group;
@@ -111,6 +113,7 @@ struct mr_worker *fake_worker_create(void)
 {
     struct mr_worker *w = calloc(1, sizeof *w);
     w->now = 1000 * MR_SECOND;
+    pthread_mutex_init(&w->jobs_lock, NULL);
     w->jobs_end = &w->jobs;
     w->held_end = &w->held;
     w->count = 1;
@@ -280,8 +283,10 @@ int mr_post(struct mr_worker *from, unsigned target, mr_message_fn fn, void *arg
     struct job *job = malloc(sizeof *job);
     *job = (struct job){NULL, to, fn, argument};
     struct job ***end = from->post_hold ? &from->held_end : &to->jobs_end;
+    pthread_mutex_lock(&to->jobs_lock);
     **end = job;
     *end = &job->next;
+    pthread_mutex_unlock(&to->jobs_lock);
     return MR_OK;
 }
 
@@ -315,11 +320,13 @@ void fake_post_hold(struct mr_worker *w, bool hold)
 
 static void jobs_run(struct mr_worker *w)
 {
-    struct job *batch = w->jobs;
     if (w->hold)
         return;
+    pthread_mutex_lock(&w->jobs_lock);
+    struct job *batch = w->jobs;
     w->jobs = NULL;
     w->jobs_end = &w->jobs;
+    pthread_mutex_unlock(&w->jobs_lock);
     while (batch) {
         struct job *next = batch->next;
         batch->done(w, batch->argument);
