@@ -211,7 +211,7 @@ static void every_policy_has_redis_name_where_there_is_one(void **state)
     }
     while (cache_evict_policies[count])
         count++;
-    assert_int_equal(count, known);
+    assert_true(count >= known); /* more may be added */
     assert_string_equal(cache_evict_policies[0]->name, "allkeys-s3fifo");
     assert_ptr_equal(cache_evict_find("w-tinylfu"), cache_evict_find("allkeys-tinylfu"));
     assert_null(cache_evict_find("allkeys"));

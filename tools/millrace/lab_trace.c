@@ -274,7 +274,8 @@ static bool read_file(struct lab_trace *t, const char *path, char *error, size_t
 {
     FILE *in = fopen(path, "r");
     if (!in) {
-        snprintf(error, error_bytes, "cannot read the trace %s: %s", path, strerror(errno));
+        snprintf(error, error_bytes, "cannot read the trace %s: %s; see --help for those that are made", path,
+                 strerror(errno));
         return false;
     }
     bool good = read_lines(t, in), broken = ferror(in);

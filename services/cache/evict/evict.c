@@ -10,11 +10,10 @@
 
 /* The first is the default. */
 const struct cache_evict_policy *const cache_evict_policies[] = {
-    &evict_allkeys_s3fifo,   &evict_volatile_s3fifo, &evict_allkeys_sieve,
-    &evict_volatile_sieve,   &evict_allkeys_lru,     &evict_volatile_lru,
-    &evict_allkeys_lfu,      &evict_volatile_lfu,    &evict_allkeys_tinylfu,
-    &evict_volatile_tinylfu, &evict_allkeys_random,  &evict_volatile_random,
-    &evict_volatile_ttl,     &evict_noeviction,      NULL,
+#define POLICY(file, symbol) &evict_##symbol,
+#include "cache/evict/policies.def"
+#undef POLICY
+    NULL,
 };
 
 static bool is_named(const struct cache_evict_policy *p, const char *name)
