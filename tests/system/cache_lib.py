@@ -120,7 +120,13 @@ class Resp:
     def pipeline(self, commands):
         """Sends all, returns the replies. Kept below what both sides' buffers take, for nothing is read meanwhile."""
         self.socket.sendall(b"".join(map(encode, commands)))
-        return [self.read() for _ in commands]
+        replies = []
+        for command in commands:
+            try:
+                replies.append(self.read())
+            except (OSError, EOFError) as error:
+                raise type(error)(f"{error}, instead of the reply to {[bytes(w)[:40] if isinstance(w, bytes) else w for w in command[:12]]}")
+        return replies
 
     def info(self, section="everything"):
         text = self.value("INFO", section).decode()
