@@ -22,7 +22,7 @@ struct cache_waiter {
     struct cache_blocked_key *key;
     struct cache_connection *connection; /* NULL: it waits no more, which is known only to the shard's own worker */
     uint64_t client;                     /* its id: a message about it may come late */
-    struct cache *shard;
+    struct cache *shard, *home;          /* whose key, whose connection */
 };
 
 struct cache_blocked {
@@ -139,7 +139,8 @@ static bool waiter_add(struct cache_connection *c, struct cache *shard, unsigned
                                .key = k,
                                .connection = c,
                                .client = c->client.id,
-                               .shard = shard};
+                               .shard = shard,
+                               .home = c->cache};
     *k->end = w;
     k->end = &w->next;
     c->waiters = w;
@@ -251,8 +252,8 @@ static void wake_arrived(struct cache *here, struct cache_item *item)
 
 static void waiter_wake(struct cache *shard, struct cache_waiter *w)
 {
-    struct cache_connection *c = w->connection;
-    if (c->cache == shard) {
+    struct cache_connection *c = w->connection; /* not to be looked at, when it is another worker's */
+    if (w->home == shard) {
         cache_connection_run(c);
         return;
     }
@@ -260,7 +261,7 @@ static void waiter_wake(struct cache *shard, struct cache_waiter *w)
     if (!m)
         return; /* it waits on; the next element wakes it */
     *m = (struct wake){.item.run = wake_arrived, .shard = shard, .connection = c, .client = w->client};
-    cache_send(shard, c->cache->index, &m->item);
+    cache_send(shard, w->home->index, &m->item);
 }
 
 /* Each waiter that stood here when the key became ready, once, as long as there is something: who finds nothing for him (the
@@ -273,11 +274,11 @@ static void key_serve(struct cache *shard, struct cache_blocked_key *k)
         n++;
     for (struct cache_waiter *w = k->first, *next; w && n && cache_store_peek(&shard->store, k->name[0], key);
          w = next, n--) {
-        bool remote = w->connection && w->connection->cache != shard;
+        bool local = w->home == shard && w->connection;
         next = w->next;
-        if (w->connection)
+        if (w->connection) /* else it waits no more, and who stands behind it has its turn */
             waiter_wake(shard, w);
-        if (!remote)
+        if (local)
             next = k->first; /* a local one is gone from the front, or stands at the end */
     }
 }

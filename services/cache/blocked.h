@@ -22,7 +22,7 @@ void cache_blocked_ready(struct cache *owner, unsigned database, struct mr_span 
 void cache_blocked_swapped(struct cache *owner, unsigned a, unsigned b);
 static inline bool cache_blocked_has_ready(const struct cache *cache)
 {
-    return cache->ready != NULL;
+    return !cache->holder && cache->ready != NULL; /* a holder's are served when the shard is back */
 }
 /* After each call, and when a held shard comes back: tries the waiters of ready keys again. */
 void cache_blocked_serve(struct cache *cache);

@@ -110,6 +110,8 @@ static void background_arm(struct cache *cache)
 static void counters_update(struct cache *cache)
 {
     const struct cache_store_stat *s = &cache->store.stat;
+    if (!cache_shard_free(cache))
+        return; /* another worker counts now */
     cache->counters[CACHE_COUNTER_HITS] = s->hits;
     cache->counters[CACHE_COUNTER_MISSES] = s->misses;
     cache->counters[CACHE_COUNTER_EXPIRED] = s->expired;
