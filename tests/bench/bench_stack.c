@@ -18,7 +18,7 @@
 #include "tests/support/support.h"
 
 #define RUNS_MAX 32
-#define PACKETS  16383
+#define PACKETS  32767
 
 /* -- requests ------------------------------------------------------------------------------------------------------------ */
 

@@ -43,6 +43,10 @@ static uint16_t port_of(uint32_t i)
 
 static void frame_queue(struct bench_client *c, const uint8_t *frame, unsigned n)
 {
+    if (c->to_server_first + c->to_server_count == BENCH_OUTBOX) {
+        memmove(c->to_server, c->to_server + c->to_server_first, c->to_server_count * sizeof *c->to_server);
+        c->to_server_first = 0;
+    }
     unsigned at = c->to_server_first + c->to_server_count;
     struct rte_mbuf *m = at < BENCH_OUTBOX ? rte_pktmbuf_alloc(c->pool) : NULL;
     if (!m) {
@@ -251,7 +255,7 @@ size_t bench_client_send(struct bench_client *c, uint32_t i, const char *data, s
     while (done < n) {
         uint32_t in_flight = k->snd_nxt - k->snd_una, room = k->window > in_flight ? k->window - in_flight : 0;
         size_t piece = RTE_MIN(RTE_MIN(n - done, (size_t)room), (size_t)BENCH_MSS);
-        if (!piece || c->to_server_first + c->to_server_count == BENCH_OUTBOX)
+        if (!piece || c->to_server_count >= BENCH_OUTBOX / 2)
             break;
         segment_queue(c, i, done + piece == n ? TCP_ACK | TCP_PSH : TCP_ACK, data + done, (unsigned)piece);
         done += piece;
