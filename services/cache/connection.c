@@ -128,6 +128,13 @@ static mr_time nearer(mr_time a, mr_time b)
     return a < b ? a : b;
 }
 
+/* Who has not taken its reply yet is not idle, and when it has taken it we are not told: it is looked at again. */
+static mr_time idle_due(const struct cache_connection *c, mr_time now)
+{
+    mr_time due = c->client.active + c->cache->settings.timeout_s * MR_SECOND;
+    return due <= now && sending(c) ? now + MR_SECOND : due;
+}
+
 /* The nearest of what may happen to a connection that nobody touches. */
 static void deadline_update(struct cache_connection *c)
 {
@@ -140,8 +147,8 @@ static void deadline_update(struct cache_connection *c)
     deadline = c->reply_due;
     if (c->state == CACHE_EXPECT_KEYS)
         deadline = nearer(deadline, c->wait_until);
-    if (idle_limited(c) && !sending(c)) /* who has not taken its reply yet is not idle: reply_due looks after it */
-        deadline = nearer(deadline, c->client.active + cache->settings.timeout_s * MR_SECOND);
+    if (idle_limited(c))
+        deadline = nearer(deadline, idle_due(c, now));
     c->deadline = MR_NEVER;
     if (deadline != MR_NEVER)
         deadline_set(c, deadline);
