@@ -468,7 +468,8 @@ static void settle(struct cache_connection *c, bool more)
         cache_connection_set_state(c, CACHE_EXPECT_COMMAND);
         more = true;
     }
-    if (more && c->state == CACHE_EXPECT_COMMAND)
+    /* The last reply that a waiting command stood behind may have been a local one, and gone out just now: nobody else calls it. */
+    if ((more && c->state == CACHE_EXPECT_COMMAND) || (c->state == CACHE_EXPECT_REPLIES && !c->requests))
         resume_later(c);
     deadline_update(c);
 }

@@ -105,6 +105,7 @@ static void send_long(struct thread *t, struct mr_stream *s)
 {
     static const size_t bytes = 30000;
     char *query = malloc(bytes + 100);
+    assert(query);
     size_t n = (size_t)sprintf(query, "*3\r\n$3\r\nSET\r\n$6\r\nlong:%u\r\n$%zu\r\n", below(t, 10), bytes);
     memset(query + n, 'l', bytes);
     memcpy(query + n + bytes, "\r\n", 2);

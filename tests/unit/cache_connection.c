@@ -188,6 +188,23 @@ static void odd_names_and_keys_are_refused(void **state)
 
 /* -- limits ------------------------------------------------------------------------------------------------------------------ */
 
+/* A page makes a browser post lines that would be commands: nothing of it is run. */
+static void lines_of_a_browser_end_the_connection(void **state)
+{
+    struct fixture *f = begin(1, NULL);
+    struct mr_stream *s = fake_open(f->w[0]);
+    say(s, "POST / HTTP/1.1\r\nHost: x\r\n\r\nSET k v\r\n");
+    turns(f);
+    assert_true(fake_closed(s));
+    assert_int_equal(counter(f, CACHE_COUNTER_PROTOCOL_ERRORS), 1);
+    s = fake_open(f->w[0]);
+    say(s, "GET k\r\n");
+    turns(f);
+    assert_output(s, "$-1\r\n");
+    fake_end(s);
+    end(f);
+}
+
 static void with_password(struct cache_config *config)
 {
     config->password = (char *)(uintptr_t) "secret";
@@ -426,6 +443,23 @@ static void unblocked_behind_forwarded_answers_in_place(void **state)
     end(f);
 }
 
+/* A command of two owners stands behind a local one that had to wait in its place: it runs when that one has answered. */
+static void command_behind_a_waiting_place_runs(void **state)
+{
+    struct fixture *f = begin(2, NULL);
+    struct mr_stream *s = fake_open(f->w[0]);
+    char key[2][8], query[128];
+    keys_of(f, key);
+    sprintf(query, "GET %s\r\nBLPOP %s 0.05\r\nDEL %s %s\r\nECHO after\r\n", key[1], key[0], key[0], key[1]);
+    say(s, query);
+    turns(f);
+    pass(f, 100 * MR_MILLISECOND);
+    turns(f);
+    assert_output(s, "$-1\r\n*-1\r\n:0\r\n$5\r\nafter\r\n");
+    fake_end(s);
+    end(f);
+}
+
 /* A blocking command with a time-out waits that long, and not a turn less. */
 static void blocked_with_timeout_waits_so_long(void **state)
 {
@@ -539,6 +573,7 @@ int main(void)
         cmocka_unit_test(pipeline_any_split_same_replies),
         cmocka_unit_test(half_written_peer_goes_nothing_left),
         cmocka_unit_test(odd_names_and_keys_are_refused),
+        cmocka_unit_test(lines_of_a_browser_end_the_connection),
         cmocka_unit_test(before_auth_limits_are_narrow),
         cmocka_unit_test(connections_over_the_limit_are_refused_idle_ones_go),
         cmocka_unit_test(query_over_its_limit_is_cut),
@@ -548,6 +583,7 @@ int main(void)
         cmocka_unit_test(value_changed_in_flight_old_bytes_arrive),
         cmocka_unit_test(blocked_behind_forwarded_client_goes_connection_is_free),
         cmocka_unit_test(unblocked_behind_forwarded_answers_in_place),
+        cmocka_unit_test(command_behind_a_waiting_place_runs),
         cmocka_unit_test(blocked_with_timeout_waits_so_long),
         cmocka_unit_test(long_argument_let_go_while_the_shard_is_away),
         cmocka_unit_test(long_values_in_full_memory_make_their_room),

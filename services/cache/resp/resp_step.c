@@ -43,6 +43,12 @@ static enum cache_step aside_end(struct cache_connection *c, const struct cache_
     return CACHE_STEP_ON;
 }
 
+/* A page can make a browser send us lines of its choice in a request's body: it ends with the request's own first lines, as in Redis. */
+static bool of_a_browser(const struct cache_argument *name)
+{
+    return cache_argument_is(name, "post") || cache_argument_is(name, "host:");
+}
+
 /* Whole, wherever its arguments lie. */
 static enum cache_step command_run(struct cache_connection *c, struct cache_argument *argv, unsigned argc)
 {
@@ -52,6 +58,8 @@ static enum cache_step command_run(struct cache_connection *c, struct cache_argu
     client->active = mr_now(cache->worker);
     const struct cache_command *command = cache_call_admit(cache, client, argv, argc, reply);
     if (!command) {
+        if (of_a_browser(&argv[0]))
+            cache_connection_fail(c, CACHE_COUNTER_PROTOCOL_ERRORS, NULL);
         cache_call_error(cache, reply);
         return aside_end(c, reply);
     }
