@@ -105,9 +105,12 @@ def state_of(server):
 
 def compare_state(ours, theirs, before):
     a, b = state_of(ours), state_of(theirs)
-    for key in {(database, words[1]) for words in before if words[0].startswith(b"SORT") and words[1:] for database in DATABASES} & a.keys() & b.keys():
-        if a[key][0][0] == b[key][0][0] == b"zset":  # Redis makes a skip list of what it sorts
-            a[key] = ((*a[key][0][:2], b[key][0][2]), a[key][1])
+    if any(words[0].startswith(b"SORT") for words in before):
+        zsets = {key for key in a.keys() & b.keys() if a[key][0][0] == b[key][0][0] == b"zset"}
+        for key in zsets:  # Redis makes a skip list of what it sorts, and COPY, RENAME and MOVE carry that to other keys
+            (kind, content, encoding), ttl = a[key]
+            if encoding == b"listpack" and b[key][0][2] == b"skiplist":
+                a[key] = (kind, content, b"skiplist"), ttl
     for key in sorted(a.keys() | b.keys()):
         mine, real = a.get(key), b.get(key)
         if mine is None or real is None or mine[0] != real[0] or abs(mine[1] - real[1]) > TTL_TOLERANCE_MS:
