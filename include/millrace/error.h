@@ -16,6 +16,7 @@ enum mr_error {
     MR_ERROR_UNKNOWN = -9,       /* no such name (congestion control, worker, ...) */
     MR_ERROR_UNSUPPORTED = -10,  /* not built, or the device lacks it */
     MR_ERROR_SYSTEM = -11,       /* a system call failed; errno tells */
+    MR_ERROR_SILENT = -12,       /* a worker did not answer in time */
 };
 
 /* A short sentence for any value above; never NULL. */

@@ -6,6 +6,7 @@
 #define MILLRACE_SERVICE_H
 
 #include <millrace/address.h>
+#include <millrace/control.h>
 #include <millrace/datagram.h>
 #include <millrace/error.h>
 #include <millrace/log.h>
@@ -27,6 +28,8 @@ enum mr_config_type {
     MR_CONFIG_CHOICE,   /* int: index into `choices` */
     MR_CONFIG_FRACTION, /* double, 0 .. 1; accepts 0.5% and 0.005 */
     MR_CONFIG_RATE,     /* uint64_t, bits per second; accepts 64kbit, 100Mbit, 1Gbit */
+    MR_CONFIG_MAP,      /* a struct within the struct: its keys are `keys`, their offsets from `offset` on */
+    MR_CONFIG_LIST,     /* void *, an array of structs of `element_bytes`, each with `keys`; their number, at most `list_max`, at `count_offset` */
 };
 
 struct mr_config_prefix {
@@ -47,6 +50,8 @@ struct mr_config_key {
     /* A list: up to `list_max` values lie at `offset`, their number (unsigned) at `count_offset`. 0: one value. */
     unsigned list_max;
     size_t count_offset;
+    const struct mr_config_key *keys; /* of MR_CONFIG_MAP and MR_CONFIG_LIST; end with name NULL */
+    size_t element_bytes;             /* of MR_CONFIG_LIST */
 };
 
 /* A counter of a service, one per worker; the index is the position in the table. Counters only grow; a gauge is what the
@@ -84,6 +89,23 @@ struct mr_service {
 
     /* After the last event of the last stream. May be NULL. */
     void (*release)(struct mr_worker *w, void *state);
+
+    /* The three below run on the control thread while the workers turn; `shared` is what `open` made. Any may be NULL. */
+
+    /* `millrace <service> words...`: returns a JSON object when *good, else one line that says what was wrong and what was
+     * expected; either is text from malloc. NULL: no memory. */
+    char *(*command)(void *shared, const struct mr_control *control, int argc, const char *const *argv, bool *good);
+
+    /* Another configuration, read from the file and checked, takes the place of the one that runs. First every service is
+     * asked with `commit` false: false, with one line in `message`, when something cannot change while running; nothing is changed
+     * yet. When all agree each is called again with `commit` true. `config` stays valid until the next reconfigure has
+     * committed. NULL: the service needs a restart for any change. */
+    bool (*reconfigure)(void *shared, const struct mr_control *control, const void *config, bool commit, char *message,
+                        size_t message_bytes);
+
+    /* The configuration as it runs now, changes by `command` included; what is written back by `save`. Valid until the next
+     * command or reconfigure. NULL: the one it was started with. */
+    const void *(*configuration)(void *shared);
 };
 
 /* The state of the first instance of a service on this worker, for the public interface of that service; NULL: it does not run. */

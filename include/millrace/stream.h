@@ -64,7 +64,8 @@ int mr_listen(struct mr_worker *w, const struct mr_endpoint *local, const struct
 void mr_listener_close(struct mr_listener *l);
 
 /* Opens a connection; on_open or on_close tells how it went, never before this function has returned. `local` may be
- * NULL or have port 0 (an ephemeral port, RFC 6056) and address any (chosen by route).
+ * NULL or have port 0 (an ephemeral port, RFC 6056, chosen in O(1) such that the device hands the answers to this worker) and
+ * address any (chosen by route; when its ports to this remote are all taken, the next address of the same interface).
  * MR_OK, MR_ERROR_INVALID (broadcast, multicast, port 0), MR_ERROR_NO_ROUTE, MR_ERROR_NO_ADDRESS, MR_ERROR_NO_PORT,
  * MR_ERROR_IN_USE, MR_ERROR_NO_MEMORY, MR_ERROR_UNKNOWN (congestion) */
 int mr_connect(struct mr_worker *w, const struct mr_endpoint *local, const struct mr_endpoint *remote,
@@ -109,6 +110,12 @@ size_t mr_stream_send_room(const struct mr_stream *s);
 
 /* Bytes accepted and not yet acknowledged by the peer. */
 size_t mr_stream_unacknowledged(const struct mr_stream *s);
+
+/* Moves up to `n` unread bytes of `from` behind what `to` already sends, without copying them: the packets that hold them
+ * change queues. Both are streams of one worker. Returns how many moved: at most what is readable, and what the send budget
+ * of `to` takes; fewer than were asked for and readable promises on_writable of `to`. What has moved is consumed, so the window
+ * that the peer of `from` sees follows what the peer of `to` takes. Moves nothing to a stream that was shut down or closed. */
+size_t mr_stream_splice(struct mr_stream *from, struct mr_stream *to, size_t n);
 
 /* Ends our direction after what is queued (half-close). Receiving goes on. */
 void mr_stream_shutdown(struct mr_stream *s);

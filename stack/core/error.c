@@ -15,6 +15,7 @@ static const char *const texts[] = {
     [-MR_ERROR_UNKNOWN] = "there is no such name",
     [-MR_ERROR_UNSUPPORTED] = "not supported by this build or device",
     [-MR_ERROR_SYSTEM] = "a system call failed",
+    [-MR_ERROR_SILENT] = "a worker did not answer in time",
 };
 
 const char *mr_error_text(int error)

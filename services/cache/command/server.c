@@ -161,11 +161,6 @@ const struct cache_command cache_commands_server[] = {
     CONTAINER("latency", "server", cache_subcommands_latency, "latency events, of which none are kept"),
     CONTAINER("module", "server", cache_subcommands_module, "modules, of which there are none"),
     CONTAINER("acl", "server", cache_subcommands_acl, "users, of which there is one"),
-    CACHE_ROW("readonly", cluster_disabled, 1, CACHE_LOADING | CACHE_STALE | CACHE_FAST, "cluster",
-              "refused: there is no cluster"),
-    CACHE_ROW("readwrite", cluster_disabled, 1, CACHE_LOADING | CACHE_STALE | CACHE_FAST, "cluster",
-              "refused: there is no cluster"),
-    CACHE_ROW("asking", cluster_disabled, 1, CACHE_FAST, "cluster", "refused: there is no cluster"),
     CONTAINER("cluster", "cluster", subcommands_cluster, "refused: there is no cluster"),
     {0},
 };
