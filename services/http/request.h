@@ -23,7 +23,8 @@ enum http_header {
 
 enum http_target_form { HTTP_TARGET_ORIGIN, HTTP_TARGET_ABSOLUTE, HTTP_TARGET_AUTHORITY, HTTP_TARGET_ASTERISK };
 
-enum http_body_kind { HTTP_BODY_NONE, HTTP_BODY_LENGTH, HTTP_BODY_CHUNKED };
+/* UNTIL_END: a response that lasts until its connection ends */
+enum http_body_kind { HTTP_BODY_NONE, HTTP_BODY_LENGTH, HTTP_BODY_CHUNKED, HTTP_BODY_UNTIL_END };
 
 struct http_text {
     uint16_t offset, length; /* bytes from the first of the head; a head is shorter than 64 KiB */
@@ -42,7 +43,7 @@ struct http_request {
     bool keep_alive;
     bool expect_continue;
     uint8_t field_count;
-    uint32_t present;                     /* bit h: a field with enum http_header h came */
+    uint64_t present;                     /* bit h: a field with enum http_header h came */
     uint64_t content_length;              /* when body is HTTP_BODY_LENGTH */
     struct http_text target, path, query; /* raw; the query without its question mark */
     uint8_t first[HTTP_HEADER_OTHER];     /* index of the first field of each kind, where its bit is set */

@@ -1,0 +1,38 @@
+/* Layer 4: TCP connections spliced to a backend's, UDP by flow.
+ *
+ *   client --stream-- l4_tcp --stream-- backend      payload moves by mr_stream_splice; an end is passed on as an end (half-close), a
+ *                                                    reset as a reset; a side that does not read closes the other's window */
+#ifndef SERVICES_PROXY_L4_L4_H
+#define SERVICES_PROXY_L4_L4_H
+
+#include <millrace/service.h>
+
+struct proxy;
+struct proxy_listener;
+
+int l4_start(struct proxy *p);
+void l4_stop(struct proxy *p);
+void l4_release(struct proxy *p);
+
+/* For mr_listen of listeners in mode tcp; the stream's context on_open is the struct proxy_listener. */
+extern const struct mr_stream_handler l4_tcp_handler;
+
+/* Listeners in mode udp: opens and closes the port. MR_OK or an enum mr_error. */
+int l4_udp_open(struct proxy_listener *l);
+void l4_udp_close(struct proxy_listener *l);
+
+/* A tunnel between a client that already has a stream and an upstream request that is ready: what CONNECT and an accepted Upgrade become.
+ * Takes both streams over with their handlers; `ended` runs once when both are gone. False: the table is full, nothing was taken. */
+struct upstream_request;
+bool l4_tunnel(struct proxy *p, struct mr_stream *client, struct upstream_request *q, mr_time idle_timeout,
+               void (*ended)(void *argument), void *argument);
+
+/* What holds a backend slot or listener that drains: calls `each` with the client's address, the age and the bytes so far. */
+void l4_each(const struct proxy *p,
+             void (*each)(void *argument, const struct mr_endpoint *client, uint32_t backend_slot, mr_time age,
+                          uint64_t bytes),
+             void *argument);
+/* Resets the connections of a backend slot (UINT32_MAX: all) whose plan is not the current one. */
+void l4_cut(struct proxy *p, uint32_t backend_slot);
+
+#endif
