@@ -3,7 +3,7 @@
 
     services -> include <- stack    drivers -> include    tools -> everything but tests    tests -> everything
 
-Besides: a service includes no DPDK and no other service; stack/ uses DPDK's libraries but not devices, EAL, cores or the
+Besides: a service includes no DPDK and of other services only what is meant to be shared (SHARED below); stack/ uses DPDK's libraries but not devices, EAL, cores or the
 clock; include/ stands alone, each header by itself. Each rule is first tried on a planted violation.
 
 usage: inclusion.py [ROOT]    the compiler is taken from CC
@@ -27,6 +27,13 @@ ALLOWED = {
     'services': ('include',),
     'tools': ('include', 'stack', 'drivers', 'services'),
     'tests': ('include', 'stack', 'drivers', 'services', 'tools'),
+}
+
+# Folders of services/ that others use as a library, and who may; None: every service.
+SHARED = {
+    'config': None,           # copies and comparisons of a configuration, by its table of keys
+    'http': {'proxy'},        # the codec of messages: what a proxy reads and writes is what the server does
+    'cache/evict': {'proxy'}, # who goes first when memory is full
 }
 
 # DPDK headers that an area must not include, and identifiers that it must not use though some header declares them.
@@ -66,6 +73,12 @@ def target_of(root, file, form, name):
     return Path(name)
 
 
+def shared_with(target, service):
+    """Whether `service` may include `target`, a file of another service."""
+    folders = (str(Path(*target.parts[1:n])) for n in range(2, len(target.parts)))
+    return any(f in SHARED and (SHARED[f] is None or service in SHARED[f]) for f in folders)
+
+
 def complaint(root, file, line):
     """What is wrong with `#include line` in `file`, or None."""
     match = re.match(r'(["<])([^">]+)[">]\s*$', line.strip())
@@ -88,7 +101,7 @@ def complaint(root, file, line):
     if to == area:
         # A service sees its own folder; only the table of services, beside the folders, sees all of them.
         if area == 'services' and len(file.parts) > 2 and len(target.parts) > 2 and target.parts[1] != file.parts[1]:
-            return 'is of another service'
+            return None if shared_with(target, file.parts[1]) else 'is of another service'
         return None
     return None if to in ALLOWED[area] else f'goes from {area}/ to {to}/'
 
@@ -139,6 +152,10 @@ CLEAN = {
     'services/one/one.h': '#include <millrace/a.h>\n#include <yaml.h>\n',
     'services/one/one.c': '#include "one/one.h"\n#include "services.h"\n/* never rte_mbuf */\n',
     'services/two/two.h': '',
+    'services/http/http.h': '',
+    'services/cache/cache.h': '',
+    'services/cache/evict/evict.h': '',
+    'services/proxy/proxy.c': '#include "http/http.h"\n#include "cache/evict/evict.h"\n',
     'services/services.h': '',
     'services/services.c': '#include "one/one.h"\n#include "two/two.h"\n',
     'tools/t.c': '#include "stack/x/x.h"\n#include "drivers/d/d.h"\n#include "services/services.h"\n',
@@ -148,6 +165,9 @@ PLANTED = [
     ('services/one/one.c', '#include "stack/x/x.h"'),
     ('services/one/one.c', '#include "drivers/d/d.h"'),
     ('services/one/one.c', '#include "two/two.h"'),
+    ('services/one/one.c', '#include "http/http.h"'),
+    ('services/http/http.h', '#include "cache/evict/evict.h"'),
+    ('services/proxy/proxy.c', '#include "cache/cache.h"'),
     ('services/one/one.c', '#include <rte_mbuf.h>'),
     ('services/one/one.c', 'void f(struct rte_mbuf *m);'),
     ('services/one/one.c', '  #  include "../stack/x/x.h"'),
