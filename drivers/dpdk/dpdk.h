@@ -11,10 +11,10 @@
 #ifndef DRIVERS_DPDK_DPDK_H
 #define DRIVERS_DPDK_DPDK_H
 
+#include <stdbool.h>
 #include <stdio.h>
 
 #include <millrace/link.h>
-#include <stdbool.h>
 #include <millrace/types.h>
 
 #include "drivers/dpdk/host.h"
@@ -86,7 +86,8 @@ struct dpdk_eal_config {
  * MR_ERROR_SYSTEM. */
 int dpdk_eal_start(const struct dpdk_eal_config *config);
 
-/* Devices see virtual addresses, if there are any that do not go through the CPU: a packet may lie across pages. */
+/* True when memory that lies together for us does so for devices too (no device uses physical addresses): a packet may then lie across
+ * pages. */
 bool dpdk_memory_is_linear(void);
 
 /* After every link is closed. */

@@ -26,20 +26,7 @@ millrace_start() { # POLL: always spins; interrupt sleeps when there is nothing 
     address=198.18.0.2 port=6379 protocol=resp
     mkdir -p "$folder/millrace"
     rm -f "$folder"/millrace/*
-    cat >"$folder/millrace.yaml" <<END
-workers:
-  cores: [0]
-  poll: $1
-interfaces:
-  - name: xdp0
-    driver: af_xdp
-    parameters: {interface: v1}
-    address: 198.18.0.2/24
-control: {enabled: false}
-log: {level: warning}
-services:
-  - cache: {listen: ":6379", memcached: ":11211", memory_max: 1GiB, durability: snapshot, folder: $folder/millrace}
-END
+    millrace_yaml "$1" "cache: {listen: \":6379\", memcached: \":11211\", memory_max: 1GiB, durability: snapshot, folder: $folder/millrace}" >"$folder/millrace.yaml"
     ip netns exec "$near" taskset -c 0 "$millrace" run "$folder/millrace.yaml" >"$folder/millrace.log" 2>&1 &
     server_pid=$!
     wait_for 30 grep -q '^ready' "$folder/millrace.log" || fail "millrace does not start"

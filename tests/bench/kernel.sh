@@ -30,20 +30,7 @@ files_make() {
     mkdir "$folder/www" "$folder/nginx"
     head -c "$bytes" /dev/zero | tr '\0' x >"$folder/www/file"
     chmod -R a+rX "$folder"
-    cat >"$folder/millrace.yaml" <<END
-workers:
-  cores: [0]
-  poll: always
-interfaces:
-  - name: xdp0
-    driver: af_xdp
-    parameters: {interface: v1}
-    address: 198.18.0.2/24
-control: {enabled: false}
-log: {level: warning}
-services:
-  - http: {listen: ":80", root: $folder/www}
-END
+    millrace_yaml always "http: {listen: \":80\", root: $folder/www}" >"$folder/millrace.yaml"
     cat >"$folder/nginx.conf" <<END
 user root;
 worker_processes 1;

@@ -58,3 +58,22 @@ server_stop() { # NAME
 
 process_ticks() { awk '{print $14 + $15}' "/proc/$1/stat"; }
 core_ticks() { awk -v cpu="cpu$1" '$1 == cpu {print $2 + $3 + $4 + $7 + $8 + $9}' /proc/stat; } # without idle and iowait
+
+# millrace_yaml POLL SERVICE...: the configuration on the standard output; each SERVICE is a line of the list
+millrace_yaml() {
+    cat <<END
+workers:
+  cores: [0]
+  poll: $1
+interfaces:
+  - name: xdp0
+    driver: af_xdp
+    parameters: {interface: v1}
+    address: 198.18.0.2/24
+control: {enabled: false}
+log: {level: warning}
+services:
+END
+    shift
+    printf '  - %s\n' "$@"
+}

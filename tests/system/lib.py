@@ -10,6 +10,7 @@ import json
 import os
 import re
 import select
+import selectors
 import signal
 import subprocess
 import sys
@@ -50,6 +51,26 @@ def run(*command, check=True, timeout=60, **options):
                             stderr=subprocess.STDOUT, text=True, errors="replace", timeout=timeout, **options)
     assert not check or result.returncode == 0, f"{' '.join(map(str, command))}: exit {result.returncode}\n{result.stdout}"
     return result
+
+
+def answers_on_all(sockets, request, whole, seconds=30):
+    """Sends `request` on all at once and waits for an answer on each: whole(bytes so far) is true once it is all there, and
+    asserts what is wrong with it."""
+    waiting, end = {s: b"" for s in sockets}, time.monotonic() + seconds
+    with selectors.DefaultSelector() as selector:
+        for s in sockets:
+            selector.register(s, selectors.EVENT_READ)
+            s.sendall(request)
+        while waiting and time.monotonic() < end:
+            for key, _ in selector.select(0.5):
+                s = key.fileobj
+                data = s.recv(65536)
+                assert data, "closed instead of answered"
+                waiting[s] += data
+                if whole(waiting[s]):
+                    selector.unregister(s)
+                    del waiting[s]
+    assert not waiting, f"{len(waiting)} of {len(sockets)} without an answer"
 
 
 def wait_until(condition, what, seconds=10.0):

@@ -36,9 +36,9 @@ enum cache_command_flag {
     CACHE_FAN_OUT = 1 << 17,          /* ours: each worker runs it for itself, `join` makes one reply of theirs */
     CACHE_QUEUED_SHARDS = 1 << 18,    /* ours: the shards of all that MULTI queued, and of what is watched: EXEC */
     CACHE_CURSOR_SHARD = 1 << 19,     /* ours: the cursor, argument 1, says whose shard: SCAN */
-    CACHE_BRIEF = 1 << 22,            /* ours: as quick as FAST ones, though Redis does not call it so: not timed */
     CACHE_ALLOW_BUSY = 1 << 20,       /* this and the next are for COMMAND INFO only: there are no scripts, ... */
     CACHE_NO_ASYNC_LOADING = 1 << 21, /* ... nor replicas */
+    CACHE_BRIEF = 1 << 22,            /* ours: as quick as FAST ones, though Redis does not call it so: not timed */
 };
 
 enum cache_outcome {

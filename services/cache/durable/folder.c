@@ -25,7 +25,8 @@ int cache_folder_open(struct cache_folder *f, const char *path)
         return MR_OK;
     int error = errno;
     bool locked = f->fd >= 0 && error == EWOULDBLOCK;
-    mr_log(MR_LOG_ERROR, "cache", "folder %s: %s", path, locked ? "another cache has its log open, of this process or another one" : strerror(error));
+    mr_log(MR_LOG_ERROR, "cache", "folder %s: %s", path,
+           locked ? "another cache has its log open, of this process or another one" : strerror(error));
     cache_folder_close(f);
     return locked ? MR_ERROR_IN_USE : MR_ERROR_SYSTEM;
 }
