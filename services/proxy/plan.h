@@ -49,6 +49,7 @@ struct proxy_plan {
     struct plan_listener *listeners;
     struct plan_upstream *upstreams;
     struct plan_route *routes; /* route/route.h; in order */
+    struct route_index *index; /* of them: route_index_build and route_index_free */
 
     _Atomic uint32_t workers_using; /* freed when 0 */
     struct plan_use {

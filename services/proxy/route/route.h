@@ -10,6 +10,8 @@ struct plan_listener;
 struct plan_upstream;
 struct proxy_route_config;
 
+#define ROUTE_HEADER_NAME_MAX 63 /* of a condition */
+
 enum route_path_kind { ROUTE_ANY_PATH, ROUTE_EXACT, ROUTE_PREFIX };
 
 /* "/a" is that path alone; "/a/" is everything below, and "/a" itself is not; "/a*" is everything that begins so. */
@@ -50,7 +52,15 @@ const struct plan_route *route_find(const struct proxy_plan *plan, const struct 
                                     void (*note)(void *argument, const struct plan_route *r, enum route_reason why),
                                     void *argument);
 
-/* Fills the parts of `r` that come from r->config. False: the path or host cannot be (message). */
+/* Fills the parts of `r` that come from r->config, whose host becomes lower case. False: the path, host or a header cannot be
+ * (message). */
 bool route_compile(struct plan_route *r, char *message, size_t message_bytes);
+
+/* Made once all routes of a plan are compiled, when there are many; then route_find without `note` looks only at those that can match by
+ * host and first segment of the path. Sets plan->index (NULL: few). False: no memory. */
+#define ROUTE_INDEX_MINIMUM 16
+struct route_index;
+bool route_index_build(struct proxy_plan *plan);
+void route_index_free(struct route_index *index);
 
 #endif
