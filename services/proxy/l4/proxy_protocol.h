@@ -16,8 +16,14 @@ struct proxy_protocol {
 /* > 0: that many bytes were the header; 0: more are needed; < 0: it is none (the connection is to be closed). */
 int proxy_protocol_parse(const uint8_t *data, size_t length, struct proxy_protocol *out);
 
-/* Writes a header; returns its bytes. `out` has at least 108. */
+#define PROXY_PROTOCOL_WRITE_MAX 108 /* of a header that we write */
+
+/* Writes a header; returns its bytes. `source` NULL: UNKNOWN, or LOCAL: a connection of our own, a health check. `out` has at least
+ * PROXY_PROTOCOL_WRITE_MAX. */
 size_t proxy_protocol_write_v1(const struct mr_endpoint *source, const struct mr_endpoint *destination, uint8_t *out);
 size_t proxy_protocol_write_v2(const struct mr_endpoint *source, const struct mr_endpoint *destination, uint8_t *out);
+/* The same in front of a datagram. */
+size_t proxy_protocol_write_v2_datagram(const struct mr_endpoint *source, const struct mr_endpoint *destination,
+                                        uint8_t *out);
 
 #endif
