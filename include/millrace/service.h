@@ -29,7 +29,7 @@ enum mr_config_type {
     MR_CONFIG_FRACTION, /* double, 0 .. 1; accepts 0.5% and 0.005 */
     MR_CONFIG_RATE,     /* uint64_t, bits per second; accepts 64kbit, 100Mbit, 1Gbit */
     MR_CONFIG_MAP,      /* a struct within the struct: its keys are `keys`, their offsets from `offset` on */
-    MR_CONFIG_LIST,     /* void *, an array of structs of `element_bytes`, each with `keys`; their number, at most `list_max`, at `count_offset` */
+    MR_CONFIG_LIST, /* void *, an array of structs of `element_bytes`, each with `keys`; their number, at most `list_max`, at `count_offset` */
 };
 
 struct mr_config_prefix {
@@ -66,11 +66,15 @@ struct mr_service {
     const char *name;
     const char *sentence;
     size_t config_bytes;
-    const struct mr_config_key *keys;            /* ends with name NULL */
-    const struct mr_service_counter *counters;   /* ends with name NULL; may be NULL */
+    const struct mr_config_key *keys;          /* ends with name NULL */
+    const struct mr_service_counter *counters; /* ends with name NULL; may be NULL */
 
     /* Before any worker starts: what a table cannot say (does the folder exist?). Writes one line and returns false. */
     bool (*check)(const void *config, char *message, size_t message_bytes);
+
+    /* The same, called instead of `check` when it is there. *value, NULL before, may be pointed at the value that is wrong: a member
+     * of `config`, an element of one of its lists, a member of that. The message then has its line and column. */
+    bool (*check_value)(const void *config, const void **value, char *message, size_t message_bytes);
 
     /* What all instances of the service share: made before the first `start`, on the main thread, where it may block;
      * `close` runs after every worker has ended. Workers change nothing in it but by messages. Both may be NULL.

@@ -50,8 +50,100 @@ static const struct mr_service fake_web = {.name = "web",
                                            .config_bytes = sizeof(struct fake_config),
                                            .keys = fake_keys,
                                            .check = fake_check};
+/* What nests: a mapping, a list of mappings, and lists within its items. */
+struct fake_leaf {
+    char *name;
+    uint64_t weight;
+};
+struct fake_branch {
+    char *name;
+    struct mr_endpoint listen;
+    int mode;
+    unsigned leaf_count, tag_count;
+    struct fake_leaf *leaves;
+    char *tags[3];
+    struct fake_bark {
+        mr_time age;
+        struct fake_leaf moss;
+    } bark;
+};
+struct fake_tree {
+    struct fake_soil {
+        double clay;
+        char *colour;
+    } soil;
+    unsigned branch_count, root_count;
+    struct fake_branch *branches;
+    struct fake_leaf *roots;
+};
+
+static const char *const fake_modes[] = {"tcp", "udp", "http", NULL};
+#define FAKE_IN(type, member) offsetof(struct fake_##type, member)
+static const struct mr_config_key fake_leaf_keys[] = {
+    {"name", MR_CONFIG_STRING, FAKE_IN(leaf, name), 1, 20, .sentence = "name"},
+    {"weight", MR_CONFIG_UNSIGNED, FAKE_IN(leaf, weight), 0, 9, .preset = "1", .sentence = "number"},
+    {.name = NULL}};
+static const struct mr_config_key fake_moss_keys[] = {
+    {"name", MR_CONFIG_STRING, FAKE_IN(leaf, name), .optional = true, .sentence = "name"},
+    {"weight", MR_CONFIG_UNSIGNED, FAKE_IN(leaf, weight), 0, 9, .preset = "3", .sentence = "number"},
+    {.name = NULL}};
+static const struct mr_config_key fake_bark_keys[] = {
+    {"age", MR_CONFIG_DURATION, FAKE_IN(bark, age), .preset = "1s", .sentence = "duration"},
+    {"moss", MR_CONFIG_MAP, FAKE_IN(bark, moss), .keys = fake_moss_keys, .sentence = "mapping in a mapping"},
+    {.name = NULL}};
+static const struct mr_config_key fake_branch_keys[] = {
+    {"name", MR_CONFIG_STRING, FAKE_IN(branch, name), .sentence = "name"},
+    {"listen", MR_CONFIG_ENDPOINT, FAKE_IN(branch, listen), .preset = ":0", .sentence = "a nested listener"},
+    {"mode", MR_CONFIG_CHOICE, FAKE_IN(branch, mode), .preset = "tcp", .choices = fake_modes, .sentence = "choice"},
+    {"leaves", MR_CONFIG_LIST, FAKE_IN(branch, leaves), .keys = fake_leaf_keys, .list_max = 3,
+     .count_offset = FAKE_IN(branch, leaf_count), .element_bytes = sizeof(struct fake_leaf),
+     .sentence = "list in a list"},
+    {"tags", MR_CONFIG_STRING, FAKE_IN(branch, tags), .optional = true, .list_max = 3,
+     .count_offset = FAKE_IN(branch, tag_count), .sentence = "texts"},
+    {"bark", MR_CONFIG_MAP, FAKE_IN(branch, bark), .keys = fake_bark_keys, .sentence = "mapping in a list"},
+    {.name = NULL}};
+static const struct mr_config_key fake_soil_keys[] = {
+    {"clay", MR_CONFIG_FRACTION, FAKE_IN(soil, clay), .preset = "10%", .sentence = "fraction"},
+    {"colour", MR_CONFIG_STRING, FAKE_IN(soil, colour), .preset = "brown", .sentence = "text"},
+    {.name = NULL}};
+static const struct mr_config_key fake_tree_keys[] = {
+    {"soil", MR_CONFIG_MAP, FAKE_IN(tree, soil), .keys = fake_soil_keys, .sentence = "mapping"},
+    {"branches", MR_CONFIG_LIST, FAKE_IN(tree, branches), .keys = fake_branch_keys, .list_max = 4, .optional = true,
+     .count_offset = FAKE_IN(tree, branch_count), .element_bytes = sizeof(struct fake_branch), .sentence = "list"},
+    {"roots", MR_CONFIG_LIST, FAKE_IN(tree, roots), .keys = fake_leaf_keys, .list_max = 2, .optional = true,
+     .count_offset = FAKE_IN(tree, root_count), .element_bytes = sizeof(struct fake_leaf), .sentence = "second list"},
+    {.name = NULL}};
+
+/* A branch called `rotten` is refused as a whole, and so is a leaf of weight 7: each with its place. */
+static bool fake_tree_check(const void *config, const void **value, char *message, size_t message_bytes)
+{
+    const struct fake_tree *t = config;
+    for (unsigned i = 0; i < t->branch_count; i++) {
+        const struct fake_branch *b = &t->branches[i];
+        snprintf(message, message_bytes, "branch %s is refused", b->name);
+        *value = b;
+        if (!strcmp(b->name, "rotten"))
+            return false;
+        for (unsigned j = 0; j < b->leaf_count; j++) {
+            snprintf(message, message_bytes, "leaf %s is refused", b->leaves[j].name);
+            *value = &b->leaves[j].weight;
+            if (b->leaves[j].weight == 7)
+                return false;
+        }
+    }
+    *value = NULL;
+    snprintf(message, message_bytes, "the soil is refused");
+    return strcmp(t->soil.colour, "refused") != 0;
+}
+
+static const struct mr_service fake_nest = {.name = "tree",
+                                            .sentence = "A fake whose keys nest.",
+                                            .config_bytes = sizeof(struct fake_tree),
+                                            .keys = fake_tree_keys,
+                                            .check_value = fake_tree_check};
+
 static const struct mr_config_key fake_no_keys[] = {{.name = NULL}};
 static const struct mr_service fake_plain = {.name = "plain", .sentence = "A fake without keys.", .keys = fake_no_keys};
-static const struct mr_service *const fake_services[] = {&fake_web, &fake_plain, NULL};
+static const struct mr_service *const fake_services[] = {&fake_web, &fake_plain, &fake_nest, NULL};
 
 #endif

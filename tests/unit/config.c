@@ -7,14 +7,16 @@
 #include <jansson.h>
 
 #include "drivers/dpdk/dpdk.h"
+#include "services/config/config_value.h"
 #include "tests/support/fake_service.h"
 #include "tools/millrace/config.h"
 #include "tools/millrace/config_port.h"
-#include "tools/millrace/config_value.h"
 #include "tools/millrace/reference.h"
 
 /* Most cases need an interface, and are about something else. */
 #define INTERFACE "interfaces:\n- {name: mr0, address: 198.18.0.2/24}\n"
+#define TREE      INTERFACE "services:\n- tree:\n"
+#define BRANCH    "{name: a, leaves: [{name: b}], "
 
 /* The report of `yaml` as text, empty when it is good; the caller frees. */
 static char *report_of(const char *yaml, struct config **out)
@@ -155,6 +157,48 @@ static const struct bad {
     {INTERFACE "services:\n- web: {root: www}\n  plain: {}\n",
      "f:4:3: services[0] is a mapping of several names, expected one service name with its keys inside, such as `- "
      "http: {listen: \":80\"}`\n"},
+
+    /* What nests. */
+    {TREE "    soil: {clay: much}\n",
+     "f:5:18: services[0].tree.soil: clay is 'much', expected a fraction such as 0.5% or 0.005\n"},
+    {TREE "    soil: {clai: 1%}\n", "f:5:12: services[0].tree.soil: unknown key 'clai', did you mean 'clay'?\n"},
+    {TREE "    soil: {clay: 1%, clay: 2%}\n",
+     "f:5:22: services[0].tree.soil: key 'clay' is given twice, first on line 5\n"},
+    {TREE "    soil: dry\n", "f:5:11: services[0].tree.soil is a single value, expected a mapping of keys\n"},
+    {TREE "    soil: [dry]\n", "f:5:11: services[0].tree.soil is a list, expected a mapping of keys\n"},
+    {TREE "    brunches: []\n", "f:5:5: services[0].tree: unknown key 'brunches', did you mean 'branches'?\n"},
+    {TREE "    branches: {name: a}\n",
+     "f:5:15: services[0].tree.branches is a mapping, expected a list, each item after a dash\n"},
+    {TREE "    branches: [a]\n",
+     "f:5:16: services[0].tree.branches[0] is a single value, expected a mapping of keys\n"},
+    {TREE "    branches:\n    - name: a\n      leaves: [{name: b}, {name: c, weight: 10}]\n",
+     "f:7:45: services[0].tree.branches[0].leaves[1]: weight is '10', expected a number from 0 to 9\n"},
+    {TREE "    branches:\n    - {leaves: [{weight: 2, wait: 1}, ]}\n    - {name: x, leaves: [{name: ''}]}\n",
+     "f:6:7: services[0].tree.branches[0]: name is missing, expected text\n"
+     "f:6:17: services[0].tree.branches[0].leaves[0]: name is missing, expected text of 1 to 20 characters\n"
+     "f:6:29: services[0].tree.branches[0].leaves[0]: unknown key 'wait', expected one of name, weight\n"
+     "f:7:33: services[0].tree.branches[1].leaves[0]: name is '', expected text of 1 to 20 characters\n"},
+    {TREE "    branches: [{name: a, leaves: []}, {name: b}]\n",
+     "f:5:34: services[0].tree.branches[0]: leaves is an empty list, expected at least one value\n"
+     "f:5:39: services[0].tree.branches[1]: leaves is missing, expected a list, each item after a dash\n"},
+    {TREE "    roots: [{name: a}, {name: b}, {name: c}]\n",
+     "f:5:12: services[0].tree: roots has 3 values, expected at most 2\n"},
+    {TREE "    branches: [" BRANCH "bark: {moss: {weight: x}}}]\n",
+     "f:5:69: services[0].tree.branches[0].bark.moss: weight is 'x', expected a number from 0 to 9\n"},
+    {TREE "    branches: [" BRANCH "tags: [x, [y]]}]\n",
+     "f:5:57: services[0].tree.branches[0]: tags is a list, expected text\n"},
+    {TREE "    branches: [" BRANCH "tags: [x, y, z, w]}]\n",
+     "f:5:53: services[0].tree.branches[0]: tags has 4 values, expected at most 3\n"},
+    {TREE "    branches: [" BRANCH "listen: ':80'}, " BRANCH "mode: udp, listen: ':80'}, " BRANCH "listen: ':80'}]\n",
+     "f:5:160: tree listens on :80, which tree of line 5 does already\n"},
+    {TREE "    branches: [" BRANCH "listen: '198.18.0.9:80'}]\n",
+     "f:5:55: tree listens on 198.18.0.9:80, which is the address of no interface\n"},
+
+    /* A service's own check names the place. */
+    {TREE "    branches:\n    - name: a\n      leaves:\n      - name: b\n        weight: 7\n",
+     "f:9:17: tree: leaf b is refused\n"},
+    {TREE "    branches:\n    - leaves: [{name: b}]\n      name: rotten\n", "f:7:13: tree: branch rotten is refused\n"},
+    {TREE "    soil: {colour: refused}\n", "f:4:3: tree: the soil is refused\n"},
 };
 
 static void each_mistake_has_its_message(void **state)
@@ -226,6 +270,82 @@ static void every_type_is_read_into_its_member(void **state)
     assert_int_equal(v->net.bits, 8);
     config_free(c);
     free(text);
+}
+
+static void nested_keys_are_read_into_their_members(void **state)
+{
+    struct config *c;
+    char *text = report_of(TREE "    soil: {clay: 5%}\n"
+                                "    branches:\n"
+                                "    - name: a\n"
+                                "      leaves: [{name: x}, {name: y, weight: 2}]\n"
+                                "      tags: [t, u]\n"
+                                "      bark: {moss: {weight: 4}}\n"
+                                "    - {name: b, listen: ':81', leaves: [{name: z, weight: 0}]}\n",
+                           &c);
+    assert_string_equal(text, "");
+    const struct fake_tree *t = c->service[0].values;
+    assert_true(t->soil.clay == 0.05);
+    assert_string_equal(t->soil.colour, "brown");
+    assert_int_equal(t->branch_count, 2);
+    const struct fake_branch *a = &t->branches[0], *b = &t->branches[1];
+    assert_string_equal(a->name, "a");
+    assert_int_equal(a->leaf_count, 2);
+    assert_string_equal(a->leaves[0].name, "x");
+    assert_int_equal(a->leaves[0].weight, 1);
+    assert_int_equal(a->leaves[1].weight, 2);
+    assert_int_equal(a->tag_count, 2);
+    assert_string_equal(a->tags[1], "u");
+    assert_true(a->bark.age == MR_SECOND);
+    assert_int_equal(a->bark.moss.weight, 4);
+    assert_null(a->bark.moss.name);
+    assert_int_equal(b->listen.port, 81);
+    assert_int_equal(b->leaves[0].weight, 0);
+    assert_int_equal(b->tag_count, 0);
+    assert_int_equal(b->bark.moss.weight, 3);
+    assert_null(t->roots);
+    assert_int_equal(t->root_count, 0);
+
+    /* Each can be found again: a value, an item without its first key there, a mapping. */
+    assert_int_equal(config_mark_of(c, &a->leaves[1].weight).line, 8);
+    assert_int_equal(config_mark_of(c, &a->leaves[1].weight).column, 45);
+    assert_int_equal(config_mark_of(c, &a->bark).line, 10);
+    assert_int_equal(config_mark_of(c, &b->listen).line, 11);
+    assert_int_equal(config_mark_of(c, &b->bark.moss).line, 0);
+    config_free(c);
+    free(text);
+}
+
+static void a_mapping_that_is_left_out_or_empty_has_its_presets(void **state)
+{
+    static const char *const yamls[] = {INTERFACE "services: [tree]\n", TREE "    soil:\n    roots:\n",
+                                        TREE "    soil: {}\n    branches: []\n"};
+    for (unsigned i = 0; i < 3; i++) {
+        struct config *c;
+        char *text = report_of(yamls[i], &c);
+        assert_string_equal(text, "");
+        const struct fake_tree *t = c->service[0].values;
+        assert_true(t->soil.clay == 0.1);
+        assert_string_equal(t->soil.colour, "brown");
+        assert_int_equal(t->branch_count, 0);
+        config_free(c);
+        free(text);
+    }
+}
+
+static void too_many_keys_of_a_mapping_end_its_reading(void **state)
+{
+    char *yaml = NULL, *text;
+    size_t bytes;
+    FILE *out = open_memstream(&yaml, &bytes);
+    for (unsigned i = 0; i < 1000; i++)
+        fprintf(out, "? [a]\n: 1\n");
+    fclose(out);
+    text = report_of(yaml, NULL);
+    assert_non_null(
+        strstr(text, "f: 193 more\n")); /* 256 that are no names, and that there are too many: 64 are kept */
+    free(text);
+    free(yaml);
 }
 
 static void relative_paths_start_at_the_folder_of_the_file(void **state)
@@ -334,8 +454,17 @@ static void the_reference_names_every_key(void **state)
     FILE *out = open_memstream(&text, &bytes);
     reference_markdown(fake_services, out);
     fclose(out);
-    static const char *const keys[] = {"`congestion`", "`cores`",   "`half_open`",  "`host_address`",      "`jitter`",
-                                       "`via`",        "`largest`", "| `af_xdp` |", "## interfaces.impair"};
+    static const char *const keys[] = {"`congestion`",
+                                       "`cores`",
+                                       "`half_open`",
+                                       "`host_address`",
+                                       "`jitter`",
+                                       "`via`",
+                                       "`largest`",
+                                       "| `af_xdp` |",
+                                       "## interfaces.impair",
+                                       "#### tree.branches.leaves",
+                                       "#### tree.branches.bark.moss"};
     for (unsigned i = 0; i < sizeof keys / sizeof *keys; i++)
         if (!strstr(text, keys[i]))
             fail_msg("the reference lacks %s", keys[i]);
@@ -367,6 +496,9 @@ int main(void)
         cmocka_unit_test(every_error_is_reported_in_the_order_of_the_file),
         cmocka_unit_test(one_interface_and_one_service_is_enough),
         cmocka_unit_test(every_type_is_read_into_its_member),
+        cmocka_unit_test(nested_keys_are_read_into_their_members),
+        cmocka_unit_test(a_mapping_that_is_left_out_or_empty_has_its_presets),
+        cmocka_unit_test(too_many_keys_of_a_mapping_end_its_reading),
         cmocka_unit_test(relative_paths_start_at_the_folder_of_the_file),
         cmocka_unit_test(tap_calls_the_kernels_side_as_ours),
         cmocka_unit_test(driver_names_are_those_of_the_drivers),

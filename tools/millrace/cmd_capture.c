@@ -6,7 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "tools/millrace/config_value.h"
+#include "services/config/config_value.h"
 #include "tools/millrace/control_client.h"
 
 struct options {

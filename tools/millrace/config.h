@@ -13,7 +13,7 @@
 
 #define CONFIG_WORKER_MAX     64
 #define CONFIG_ROUTE_MAX      256
-#define CONFIG_FILE_BYTES_MAX (1024 * 1024)
+#define CONFIG_FILE_BYTES_MAX (4 * 1024 * 1024)
 
 enum config_driver {
     CONFIG_TAP,
@@ -121,15 +121,26 @@ struct config *config_parse(const char *file, const char *text, size_t bytes, co
 void config_free(struct config *c);
 
 /* By convention the endpoints that a service listens on are in keys whose name starts with "listen", or whose preset is
- * port 0: those may be off. */
+ * port 0: those may be off. A choice `mode` beside one says what is spoken there; its word `udp` means datagrams. */
 bool config_key_listens(const struct mr_config_key *k);
 bool config_key_may_be_off(const struct mr_config_key *k);
+
+struct config_listener {
+    const struct mr_service *service;
+    const struct mr_config_key *key;
+    const char *mode; /* NULL: there is none */
+    const struct mr_endpoint *endpoint;
+};
+typedef void (*config_listener_fn)(const struct config_listener *l, void *argument);
+
+/* Each of them, nested ones included, in the order of the tables. */
+void config_each_listener(const struct mr_service *service, const void *values, config_listener_fn fn, void *argument);
 
 /* What no single value shows: addresses, gateways, listeners, drivers and their parameters. Does not touch the system
  * except through the services' own checks. */
 void config_check(const struct config *c, struct config_report *report);
 
-/* The place of the value stored at `value`, else line 0. */
+/* The place of the value stored at `value`, of a nested mapping or item by the address of its struct, else line 0. */
 struct config_mark config_mark_of(const struct config *c, const void *value);
 
 /* A section of the file: keys with values, and further sections inside. */

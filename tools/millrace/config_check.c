@@ -6,7 +6,7 @@
 #include "tools/millrace/config.h"
 #include "tools/millrace/config_port.h"
 
-#define LISTENER_MAX 256
+#define LISTENER_MAX 1024
 
 static uint32_t mask_of(unsigned bits)
 {
@@ -208,68 +208,79 @@ static void check_route_path(const struct config *c, const struct config_route *
         config_report_add(r, config_mark_of(c, &t->via), "gateway %s is our own address, expected a neighbour's", text);
 }
 
-bool config_key_may_be_off(const struct mr_config_key *k)
-{
-    return k->type == MR_CONFIG_ENDPOINT && k->preset && !strcmp(k->preset, ":0");
-}
-
-bool config_key_listens(const struct mr_config_key *k)
-{
-    return k->type == MR_CONFIG_ENDPOINT && (!strncmp(k->name, "listen", 6) || config_key_may_be_off(k));
-}
-
-struct listener {
-    const struct mr_endpoint *endpoint;
-    const struct config_service *service;
+struct listeners {
+    const struct config *config;
+    const struct config_service *service; /* whose are visited now */
+    struct config_report *report;
+    unsigned count;
+    struct listener {
+        const struct mr_endpoint *endpoint;
+        const struct config_service *service;
+        bool datagrams;
+    } listener[LISTENER_MAX];
 };
 
-static void check_listener(const struct config *c, const struct listener *l, unsigned n, struct config_report *r)
+/* Does one that came before take the same endpoint? */
+static void check_listener_alone(const struct listeners *all, const struct listener *l, struct config_mark mark)
 {
-    const struct mr_endpoint *e = l[n].endpoint;
     char text[MR_ENDPOINT_TEXT_MAX];
-    struct config_mark mark = config_mark_of(c, e);
-    if (!mark.line)
-        mark = l[n].service->mark; /* a preset: the service's place has to do */
-    if (e->port == 0)
-        config_report_add(r, mark, "%s: port 0 cannot be listened on, expected 1 to 65535",
-                          l[n].service->service->name);
-    if (!mr_address_is_any(&e->address) && !is_ours(c, &e->address))
-        config_report_add(r, mark, "%s listens on %s, which is the address of no interface",
-                          l[n].service->service->name, mr_endpoint_text(e, text));
-    for (unsigned i = 0; i < n; i++) {
-        const struct mr_endpoint *other = l[i].endpoint;
-        if (other->port != e->port || !mr_address_equal(&other->address, &e->address))
+    for (const struct listener *other = all->listener; other < l; other++) {
+        if (other->endpoint->port != l->endpoint->port || other->datagrams != l->datagrams ||
+            !mr_address_equal(&other->endpoint->address, &l->endpoint->address))
             continue;
-        struct config_mark first = config_mark_of(c, other);
-        config_report_add(r, mark, "%s listens on %s, which %s of line %u does already", l[n].service->service->name,
-                          mr_endpoint_text(e, text), l[i].service->service->name,
-                          first.line ? first.line : l[i].service->mark.line);
+        struct config_mark first = config_mark_of(all->config, other->endpoint);
+        config_report_add(all->report, mark, "%s listens on %s, which %s of line %u does already",
+                          l->service->service->name, mr_endpoint_text(l->endpoint, text), other->service->service->name,
+                          first.line ? first.line : other->service->mark.line);
         return;
     }
 }
 
+static void check_listener(const struct config_listener *found, void *argument)
+{
+    struct listeners *all = argument;
+    const struct config *c = all->config;
+    const struct mr_endpoint *e = found->endpoint;
+    const char *name = found->service->name;
+    char text[MR_ENDPOINT_TEXT_MAX];
+    struct config_mark mark = config_mark_of(c, e);
+    bool written = mark.line != 0;
+    if (e->port == 0 && (config_key_may_be_off(found->key) || (found->key->optional && !written)))
+        return;
+    if (!written)
+        mark = all->service->mark; /* a preset: the service's place has to do */
+    if (e->port == 0)
+        config_report_add(all->report, mark, "%s: port 0 cannot be listened on, expected 1 to 65535", name);
+    if (!mr_address_is_any(&e->address) && !is_ours(c, &e->address))
+        config_report_add(all->report, mark, "%s listens on %s, which is the address of no interface", name,
+                          mr_endpoint_text(e, text));
+    if (all->count == LISTENER_MAX)
+        return;
+    struct listener *l = &all->listener[all->count++];
+    *l = (struct listener){e, all->service, found->mode && !strcmp(found->mode, "udp")};
+    check_listener_alone(all, l, mark);
+}
+
+/* The service's own check; a value that it points to gives the place. */
+static void check_own(const struct config *c, const struct config_service *s, struct config_report *r)
+{
+    char message[CONFIG_MESSAGE_MAX - 64] = "";
+    const void *value = NULL;
+    bool good = s->service->check_value ? s->service->check_value(s->values, &value, message, sizeof message)
+                : s->service->check     ? s->service->check(s->values, message, sizeof message)
+                                        : true;
+    struct config_mark mark = value ? config_mark_of(c, value) : s->mark;
+    if (!good)
+        config_report_add(r, mark.line ? mark : s->mark, "%s: %s", s->service->name, message);
+}
+
 static void check_services(const struct config *c, struct config_report *r)
 {
-    struct listener listeners[LISTENER_MAX];
-    unsigned n = 0;
+    struct listeners all = {.config = c, .report = r};
     for (unsigned i = 0; i < c->service_count; i++) {
-        const struct config_service *s = &c->service[i];
-        for (const struct mr_config_key *k = s->service->keys; k && k->name; k++) {
-            if (!config_key_listens(k))
-                continue;
-            const char *base = s->values;
-            unsigned count = k->list_max ? *(const unsigned *)(base + k->count_offset) : 1;
-            for (unsigned j = 0; j < count && n < LISTENER_MAX; j++) {
-                const struct mr_endpoint *e = (const struct mr_endpoint *)(base + k->offset) + j;
-                if (e->port == 0 && (config_key_may_be_off(k) || (k->optional && !config_mark_of(c, e).line)))
-                    continue;
-                listeners[n] = (struct listener){e, s};
-                check_listener(c, listeners, n++, r);
-            }
-        }
-        char message[256] = "";
-        if (s->service->check && !s->service->check(s->values, message, sizeof message))
-            config_report_add(r, s->mark, "%s: %s", s->service->name, message);
+        all.service = &c->service[i];
+        config_each_listener(all.service->service, all.service->values, check_listener, &all);
+        check_own(c, all.service, r);
     }
 }
 

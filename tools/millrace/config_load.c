@@ -1,188 +1,10 @@
-/* YAML tree to structs, as the tables say. Every error is reported, not only the first. */
+/* A configuration file to structs: the file, its sections, its services; config_load_keys.c does what lies in them. */
 #include <errno.h>
 #include <libgen.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "tools/millrace/config.h"
-#include "tools/millrace/config_value.h"
-#include "tools/millrace/yaml_tree.h"
-
-#define NAMES_MAX     64
-#define PATH_TEXT_MAX 80 /* "interfaces[0].impair" */
-
-struct config_place {
-    const void *value;
-    struct config_mark mark;
-};
-
-struct loader {
-    struct config *config;
-    const struct mr_service *const *services;
-    struct config_report *report;
-};
-
-struct config_mark config_mark_of(const struct config *c, const void *value)
-{
-    for (unsigned i = 0; i < c->place_count; i++)
-        if (c->places[i].value == value)
-            return c->places[i].mark;
-    return (struct config_mark){0, 0};
-}
-
-static void place_value(struct loader *l, const void *value, struct config_mark mark)
-{
-    struct config *c = l->config;
-    if ((c->place_count & (c->place_count - 1)) == 0) { /* full at each power of two */
-        unsigned room = c->place_count ? c->place_count * 2 : 1;
-        struct config_place *places = realloc(c->places, room * sizeof *places);
-        if (!places)
-            return;
-        c->places = places;
-    }
-    c->places[c->place_count++] = (struct config_place){value, mark};
-}
-
-/* "interfaces[0]: " before what concerns the inside of a section; nothing at the root. */
-static const char *inside(const char *path, char *text, size_t n)
-{
-    snprintf(text, n, "%s%s", path, *path ? ": " : "");
-    return text;
-}
-
-/* The name of what lies inside `path`; cut when too long, which no table leads to. */
-static __attribute__((noinline)) void path_enter(char *inner, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(inner, PATH_TEXT_MAX, format, arguments);
-    va_end(arguments);
-}
-
-static void load_value(struct loader *l, const struct mr_config_key *k, const struct yaml_node *node, const char *path,
-                       void *out)
-{
-    char why[CONFIG_EXPECTED_MAX], where[PATH_TEXT_MAX];
-    inside(path, where, sizeof where);
-    bool word = k->type == MR_CONFIG_CHOICE && node->kind == YAML_SCALAR && *node->text; /* the driver `null` is one */
-    if (node->kind != YAML_SCALAR || (yaml_is_null(node) && !word)) {
-        config_report_add(l->report, node->mark, "%s%s is %s, expected %s", where, k->name, yaml_kind_text(node),
-                          config_value_expected(k, why));
-        return;
-    }
-    if (config_value_parse(k, node->text, l->config->folder, out, why)) {
-        place_value(l, out, node->mark);
-        return;
-    }
-    const char *nearest = NULL;
-    unsigned n = 0;
-    while (k->type == MR_CONFIG_CHOICE && k->choices[n])
-        n++;
-    if (n)
-        nearest = config_nearest(node->text, k->choices, n);
-    config_report_add(l->report, node->mark, "%s%s is '%.60s', expected %s%s%s%s", where, k->name, node->text, why,
-                      nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
-}
-
-/* A list of values, or a single one as a list of one. */
-static void load_values(struct loader *l, const struct mr_config_key *k, const struct yaml_node *node, const char *path,
-                        char *base)
-{
-    if (!k->list_max) {
-        load_value(l, k, node, path, base + k->offset);
-        return;
-    }
-    unsigned *count = (unsigned *)(base + k->count_offset);
-    struct yaml_node *const *items = node->kind == YAML_SEQUENCE ? node->items : (struct yaml_node *const *)&node;
-    unsigned n = node->kind == YAML_SEQUENCE ? node->count : 1;
-    if (n > k->list_max) {
-        config_report_add(l->report, node->mark, "%s: %s has %u values, expected at most %u", path, k->name, n,
-                          k->list_max);
-        n = k->list_max;
-    }
-    if (n == 0 && !k->optional)
-        config_report_add(l->report, node->mark, "%s: %s is an empty list, expected at least one value", path, k->name);
-    for (unsigned i = 0; i < n; i++)
-        load_value(l, k, items[i], path, base + k->offset + i * config_value_bytes(k->type));
-    *count = n;
-}
-
-static void load_preset(struct loader *l, const struct mr_config_key *k, struct config_mark mark, const char *path,
-                        char *base)
-{
-    char why[CONFIG_EXPECTED_MAX], where[PATH_TEXT_MAX];
-    if (k->preset) {
-        if (config_value_parse(k, k->preset, l->config->folder, base + k->offset, why) && k->list_max)
-            *(unsigned *)(base + k->count_offset) = 1;
-    } else if (!k->optional) {
-        config_report_add(l->report, mark, "%s%s is missing, expected %s", inside(path, where, sizeof where), k->name,
-                          config_value_expected(k, why));
-    }
-}
-
-static unsigned section_names(const struct mr_config_key *keys, const struct config_section *sections,
-                              const char *names[NAMES_MAX])
-{
-    unsigned n = 0;
-    for (const struct mr_config_key *k = keys; k && k->name && n < NAMES_MAX; k++)
-        names[n++] = k->name;
-    for (const struct config_section *s = sections; s && s->name && n < NAMES_MAX; s++)
-        names[n++] = s->name;
-    return n;
-}
-
-static void report_unknown(struct loader *l, struct config_mark mark, const char *path, const char *what,
-                           const char *word, const char *const *names, unsigned n)
-{
-    const char *nearest = config_nearest(word, names, n);
-    char where[PATH_TEXT_MAX], all[CONFIG_MESSAGE_MAX - 128] = "";
-    size_t used = 0;
-    for (unsigned i = 0; i < n && used < sizeof all; i++)
-        used += (size_t)snprintf(all + used, sizeof all - used, "%s%s", i ? ", " : "", names[i]);
-    inside(path, where, sizeof where);
-    if (nearest)
-        config_report_add(l->report, mark, "%sunknown %s '%.60s', did you mean '%s'?", where, what, word, nearest);
-    else
-        config_report_add(l->report, mark, "%sunknown %s '%.60s', expected one of %s", where, what, word, all);
-}
-
-/* The value of `name` in a mapping, or NULL. */
-static struct yaml_node *mapping_get(const struct yaml_node *map, const char *name)
-{
-    for (unsigned i = 0; map && i + 1 < map->count; i += 2)
-        if (map->items[i]->kind == YAML_SCALAR && !strcmp(map->items[i]->text, name))
-            return map->items[i + 1];
-    return NULL;
-}
-
-/* Keys that are no key of the tables, stand there twice, or are no text. */
-static void check_names(struct loader *l, const struct mr_config_key *keys, const struct config_section *sections,
-                        const struct yaml_node *map, const char *path)
-{
-    const char *names[NAMES_MAX];
-    unsigned n = section_names(keys, sections, names);
-    char where[PATH_TEXT_MAX];
-    inside(path, where, sizeof where);
-    for (unsigned i = 0; i + 1 < map->count; i += 2) {
-        const struct yaml_node *key = map->items[i];
-        if (key->kind != YAML_SCALAR) {
-            config_report_add(l->report, key->mark, "%sa key is %s, expected a name", where, yaml_kind_text(key));
-            continue;
-        }
-        bool known = false;
-        for (unsigned j = 0; j < n && !known; j++)
-            known = !strcmp(names[j], key->text);
-        if (!known)
-            report_unknown(l, key->mark, path, "key", key->text, names, n);
-        for (unsigned j = 0; j < i; j += 2)
-            if (map->items[j]->kind == YAML_SCALAR && !strcmp(map->items[j]->text, key->text)) {
-                config_report_add(l->report, key->mark, "%skey '%.60s' is given twice, first on line %u", where,
-                                  key->text, map->items[j]->mark.line);
-                break;
-            }
-    }
-}
+#include "tools/millrace/config_load.h"
 
 static void load_section(struct loader *l, const struct config_section *s, const struct yaml_node *node,
                          const char *path, struct config_mark mark, char *parent);
@@ -191,44 +13,27 @@ static void load_section(struct loader *l, const struct config_section *s, const
 static void load_map(struct loader *l, const struct mr_config_key *keys, const struct config_section *sections,
                      const struct yaml_node *map, const char *path, struct config_mark mark, char *base)
 {
-    char inner[PATH_TEXT_MAX];
+    struct load_names names = {0};
+    char inner[LOAD_PATH_MAX];
+    load_names_add(&names, keys);
+    for (const struct config_section *s = sections; s && s->name && names.count < LOAD_NAMES_MAX; s++)
+        names.name[names.count++] = s->name;
     if (map)
-        check_names(l, keys, sections, map, path);
-    for (const struct mr_config_key *k = keys; k && k->name; k++) {
-        const struct yaml_node *value = mapping_get(map, k->name);
-        if (value)
-            load_values(l, k, value, path, base);
-        else
-            load_preset(l, k, mark, path, base);
-    }
+        load_names_check(l, &names, map, path);
+    load_keys(l, keys, map, path, mark, base);
     for (const struct config_section *s = sections; s && s->name; s++) {
-        path_enter(inner, "%s%s%s", path, *path ? "." : "", s->name);
-        const struct yaml_node *value = mapping_get(map, s->name);
+        load_path(inner, "%s%s%s", path, *path ? "." : "", s->name);
+        const struct yaml_node *value = load_get(map, s->name);
         load_section(l, s, value, inner, value ? value->mark : mark, base);
     }
-}
-
-/* NULL when nothing was written there; *good false when it is of another kind. */
-static const struct yaml_node *expect_kind(struct loader *l, const struct yaml_node *node, enum yaml_kind kind,
-                                           const char *path, bool *good)
-{
-    *good = true;
-    if (!node || yaml_is_null(node))
-        return NULL;
-    if (node->kind == kind)
-        return node;
-    config_report_add(l->report, node->mark, "%s is %s, expected %s", path, yaml_kind_text(node),
-                      kind == YAML_MAPPING ? "a mapping of keys" : "a list, each item after a dash");
-    *good = false;
-    return NULL;
 }
 
 static void load_list(struct loader *l, const struct config_section *s, const struct yaml_node *node, const char *path,
                       char *parent)
 {
-    char inner[PATH_TEXT_MAX];
+    char inner[LOAD_PATH_MAX];
     bool good;
-    const struct yaml_node *list = expect_kind(l, node, YAML_SEQUENCE, path, &good);
+    const struct yaml_node *list = load_expect(l, node, YAML_SEQUENCE, path, &good);
     unsigned n = list ? list->count : 0;
     if (n > s->list_max) {
         config_report_add(l->report, list->items[s->list_max]->mark, "%s has %u items, expected at most %u", path, n,
@@ -237,8 +42,8 @@ static void load_list(struct loader *l, const struct config_section *s, const st
     }
     for (unsigned i = 0; i < n; i++) {
         char *element = parent + s->offset + i * s->element_bytes;
-        path_enter(inner, "%s[%u]", path, i);
-        const struct yaml_node *map = expect_kind(l, list->items[i], YAML_MAPPING, inner, &good);
+        load_path(inner, "%s[%u]", path, i);
+        const struct yaml_node *map = load_expect(l, list->items[i], YAML_MAPPING, inner, &good);
         if (good)
             load_map(l, s->keys, s->sections, map, inner, list->items[i]->mark, element);
     }
@@ -247,14 +52,13 @@ static void load_list(struct loader *l, const struct config_section *s, const st
 
 static const struct mr_service *find_service(struct loader *l, const struct yaml_node *name, const char *path)
 {
-    const char *names[NAMES_MAX];
-    unsigned n = 0;
-    for (; l->services[n] && n < NAMES_MAX; n++) {
-        if (!strcmp(l->services[n]->name, name->text))
-            return l->services[n];
-        names[n] = l->services[n]->name;
+    struct load_names names = {0};
+    for (; l->services[names.count] && names.count < LOAD_NAMES_MAX; names.count++) {
+        if (!strcmp(l->services[names.count]->name, name->text))
+            return l->services[names.count];
+        names.name[names.count] = l->services[names.count]->name;
     }
-    report_unknown(l, name->mark, path, "service", name->text, names, n);
+    load_report_unknown(l, name->mark, path, "service", name->text, &names);
     return NULL;
 }
 
@@ -278,9 +82,9 @@ static void load_service(struct loader *l, const struct yaml_node *item, const c
     const struct mr_service *service = find_service(l, name, path);
     if (!service)
         return;
-    char inner[PATH_TEXT_MAX];
-    path_enter(inner, "%s.%s", path, service->name);
-    const struct yaml_node *map = expect_kind(l, values, YAML_MAPPING, inner, &good);
+    char inner[LOAD_PATH_MAX];
+    load_path(inner, "%s.%s", path, service->name);
+    const struct yaml_node *map = load_expect(l, values, YAML_MAPPING, inner, &good);
     char *memory = calloc(1, service->config_bytes + 1);
     if (!memory)
         return;
@@ -291,16 +95,16 @@ static void load_service(struct loader *l, const struct yaml_node *item, const c
 
 static void load_services(struct loader *l, const struct yaml_node *node, const char *path)
 {
-    char inner[PATH_TEXT_MAX];
+    char inner[LOAD_PATH_MAX];
     bool good;
-    const struct yaml_node *list = expect_kind(l, node, YAML_SEQUENCE, path, &good);
+    const struct yaml_node *list = load_expect(l, node, YAML_SEQUENCE, path, &good);
     for (unsigned i = 0; list && i < list->count; i++) {
         if (i == WORKER_SERVICE_MAX) {
             config_report_add(l->report, list->items[i]->mark, "%s has %u items, expected at most %d", path,
                               list->count, WORKER_SERVICE_MAX);
             return;
         }
-        path_enter(inner, "%s[%u]", path, i);
+        load_path(inner, "%s[%u]", path, i);
         load_service(l, list->items[i], inner);
     }
 }
@@ -310,21 +114,21 @@ static void load_pairs(struct loader *l, const struct config_section *s, const s
                        char *parent)
 {
     bool good;
-    const struct yaml_node *map = expect_kind(l, node, YAML_MAPPING, path, &good);
+    const struct yaml_node *map = load_expect(l, node, YAML_MAPPING, path, &good);
     struct config_pair *pair = (struct config_pair *)(parent + s->offset);
     unsigned *n = (unsigned *)(parent + s->count_offset);
     for (unsigned i = 0; map && i + 1 < map->count; i += 2) {
         const struct yaml_node *name = map->items[i], *value = map->items[i + 1];
         if (name->kind != YAML_SCALAR || value->kind != YAML_SCALAR || yaml_is_null(value)) {
             config_report_add(l->report, name->mark, "%s: expected a name with a single value", path);
-        } else if (mapping_get(map, name->text) != value) {
+        } else if (load_get(map, name->text) != value) {
             config_report_add(l->report, name->mark, "%s: key '%.60s' is given twice", path, name->text);
         } else if (*n == s->list_max) {
             config_report_add(l->report, name->mark, "%s has too many keys, expected at most %u", path, s->list_max);
             return;
         } else {
             pair[*n] = (struct config_pair){strdup(name->text), strdup(value->text)};
-            place_value(l, &pair[(*n)++], name->mark);
+            load_place(l, &pair[(*n)++], name->mark);
         }
     }
 }
@@ -336,7 +140,7 @@ static void load_section(struct loader *l, const struct config_section *s, const
     const struct yaml_node *map;
     switch (s->kind) {
     case CONFIG_MAP:
-        map = expect_kind(l, node, YAML_MAPPING, path, &good);
+        map = load_expect(l, node, YAML_MAPPING, path, &good);
         if (good)
             load_map(l, s->keys, s->sections, map, path, mark, parent + s->offset);
         break;
@@ -375,7 +179,7 @@ struct config *config_parse(const char *file, const char *text, size_t bytes, co
     struct yaml_node *root = yaml_tree_parse(text, bytes, report);
     if (report->count == 0) {
         bool good;
-        const struct yaml_node *map = expect_kind(&l, root, YAML_MAPPING, "the file", &good);
+        const struct yaml_node *map = load_expect(&l, root, YAML_MAPPING, "the file", &good);
         if (good)
             load_map(&l, config_root.keys, config_root.sections, map, "", (struct config_mark){0, 0}, (char *)c);
     }
@@ -421,51 +225,4 @@ struct config *config_load(const char *file, const struct mr_service *const *ser
     struct config *c = config_parse(file, text, bytes, services, report);
     free(text);
     return c;
-}
-
-static void free_keys(const struct mr_config_key *keys, char *base)
-{
-    for (const struct mr_config_key *k = keys; k && k->name; k++) {
-        if (!config_value_is_string(k->type))
-            continue;
-        unsigned n = k->list_max ? k->list_max : 1;
-        for (unsigned i = 0; i < n; i++)
-            free(((char **)(base + k->offset))[i]);
-    }
-}
-
-static void free_pairs(const struct config_section *s, char *parent)
-{
-    struct config_pair *pair = (struct config_pair *)(parent + s->offset);
-    for (unsigned i = 0; i < s->list_max; i++) {
-        free(pair[i].name);
-        free(pair[i].value);
-    }
-}
-
-static void free_section(const struct config_section *s, char *base)
-{
-    free_keys(s->keys, base);
-    for (const struct config_section *inner = s->sections; inner && inner->name; inner++) {
-        if (inner->kind == CONFIG_PAIRS)
-            free_pairs(inner, base);
-        unsigned n = inner->kind == CONFIG_LIST ? inner->list_max : inner->kind == CONFIG_MAP;
-        for (unsigned i = 0; i < n; i++)
-            free_section(inner, base + inner->offset + i * inner->element_bytes);
-    }
-}
-
-void config_free(struct config *c)
-{
-    if (!c)
-        return;
-    free_section(&config_root, (char *)c);
-    for (unsigned i = 0; i < c->service_count; i++) {
-        free_keys(c->service[i].service->keys, c->service[i].values);
-        free(c->service[i].values);
-    }
-    free(c->places);
-    free(c->file);
-    free(c->folder);
-    free(c);
 }

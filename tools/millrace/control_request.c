@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tools/millrace/config_value.h"
+#include "services/config/config_value.h"
 
 #define AT(member) offsetof(struct control_request, member)
 #define END          \

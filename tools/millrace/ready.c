@@ -3,39 +3,40 @@
 
 #include "tools/millrace/runtime.h"
 
-/* Where a client would go for `e`: an address of ours in place of "any", and no port where it is the usual one. */
-static size_t print_endpoint(const struct config *c, const char *service, const struct mr_endpoint *e, char *text,
-                             size_t bytes)
+struct line {
+    const struct config *config;
+    char *text;
+    size_t used, bytes;
+};
+
+/* Where a client would go: an address of ours in place of "any", and no port where it is the usual one. */
+static void print_listener(const struct config_listener *l, void *argument)
 {
-    struct mr_endpoint shown = *e;
+    struct line *line = argument;
+    struct mr_endpoint shown = *l->endpoint;
     char endpoint[MR_ENDPOINT_TEXT_MAX], address[MR_ADDRESS_TEXT_MAX];
+    if (!shown.port || line->used >= line->bytes)
+        return;
+    char *text = line->text + line->used;
+    size_t room = line->bytes - line->used;
+    const char *name = config_key_may_be_off(l->key) ? l->key->name : l->service->name;
     if (mr_address_is_any(&shown.address))
-        shown.address = c->interface[0].address[0].address;
-    if (strcmp(service, "http"))
-        return (size_t)snprintf(text, bytes, " %s %s", service, mr_endpoint_text(&shown, endpoint));
-    if (shown.port == 80)
-        return (size_t)snprintf(text, bytes, " http://%s/", mr_address_text(&shown.address, address));
-    return (size_t)snprintf(text, bytes, " http://%s/", mr_endpoint_text(&shown, endpoint));
+        shown.address = line->config->interface[0].address[0].address;
+    mr_endpoint_text(&shown, endpoint);
+    if (strcmp(name, "http") && (!l->mode || strcmp(l->mode, "http")))
+        line->used += (size_t)snprintf(text, room, " %s %s", name, endpoint);
+    else if (shown.port == 80)
+        line->used += (size_t)snprintf(text, room, " http://%s/", mr_address_text(&shown.address, address));
+    else
+        line->used += (size_t)snprintf(text, room, " http://%s/", endpoint);
 }
 
 size_t runtime_ready_line(const struct config *c, const char *control_path, char *text, size_t bytes)
 {
-    size_t used = (size_t)snprintf(text, bytes, "ready");
-    for (unsigned i = 0; i < c->service_count; i++) {
-        const struct config_service *s = &c->service[i];
-        for (const struct mr_config_key *k = s->service->keys; k && k->name && used < bytes; k++) {
-            if (!config_key_listens(k))
-                continue;
-            const char *name = config_key_may_be_off(k) ? k->name : s->service->name;
-            const char *base = s->values;
-            unsigned n = k->list_max ? *(const unsigned *)(base + k->count_offset) : 1;
-            const struct mr_endpoint *e = (const struct mr_endpoint *)(base + k->offset);
-            for (unsigned j = 0; j < n && used < bytes; j++)
-                if (e[j].port)
-                    used += print_endpoint(c, name, &e[j], text + used, bytes - used);
-        }
-    }
-    if (control_path && used < bytes)
-        used += (size_t)snprintf(text + used, bytes - used, " control %s", control_path);
-    return used < bytes ? used : bytes - 1;
+    struct line line = {c, text, (size_t)snprintf(text, bytes, "ready"), bytes};
+    for (unsigned i = 0; i < c->service_count; i++)
+        config_each_listener(c->service[i].service, c->service[i].values, print_listener, &line);
+    if (control_path && line.used < bytes)
+        line.used += (size_t)snprintf(text + line.used, bytes - line.used, " control %s", control_path);
+    return line.used < bytes ? line.used : bytes - 1;
 }

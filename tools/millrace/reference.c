@@ -4,21 +4,43 @@
 #include <string.h>
 
 #include "drivers/dpdk/dpdk.h"
+#include "services/config/config_tree.h"
+#include "services/config/config_value.h"
 #include "tools/millrace/config.h"
-#include "tools/millrace/config_value.h"
 
-static void markdown_keys(const struct mr_config_key *keys, FILE *out)
+static void markdown_row(const struct mr_config_key *k, FILE *out)
 {
     char expected[CONFIG_EXPECTED_MAX];
+    const char *form = k->type == MR_CONFIG_MAP    ? "a mapping, see below"
+                       : k->type == MR_CONFIG_LIST ? "a list, see below"
+                                                   : config_value_expected(k, expected);
+    fprintf(out, "| `%s` | %s%s%s%s | ", k->name, form, k->unit ? ", in " : "", k->unit ? k->unit : "",
+            k->list_max && k->type != MR_CONFIG_LIST ? ", or a list" : "");
+    if (k->preset)
+        fprintf(out, "`%s`", k->preset);
+    else if (k->type == MR_CONFIG_MAP)
+        fputs(config_tree_required(k->keys) ? "required" : "as below", out);
+    else
+        fputs(k->optional ? "none" : "required", out);
+    fprintf(out, " | %s |\n", k->sentence ? k->sentence : "");
+}
+
+/* A table, and after it one for each key that nests, under its whole name. */
+static void markdown_keys(const struct mr_config_key *keys, const char *path, FILE *out)
+{
+    char inner[128];
     fputs("\n| key | value | preset | what it does |\n|---|---|---|---|\n", out);
+    for (const struct mr_config_key *k = keys; k && k->name; k++)
+        markdown_row(k, out);
     for (const struct mr_config_key *k = keys; k && k->name; k++) {
-        fprintf(out, "| `%s` | %s%s%s%s | ", k->name, config_value_expected(k, expected), k->unit ? ", in " : "",
-                k->unit ? k->unit : "", k->list_max ? ", or a list" : "");
-        if (k->preset)
-            fprintf(out, "`%s`", k->preset);
-        else
-            fputs(k->optional ? "none" : "required", out);
-        fprintf(out, " | %s |\n", k->sentence ? k->sentence : "");
+        if (!k->keys)
+            continue;
+        snprintf(inner, sizeof inner, "%s.%s", path, k->name);
+        fprintf(out, "\n#### %s\n\n%s", inner, k->sentence ? k->sentence : "");
+        if (k->type == MR_CONFIG_LIST)
+            fprintf(out, "%sa list of at most %u items, each with", k->sentence ? ": " : "", k->list_max);
+        fputc('\n', out);
+        markdown_keys(k->keys, inner, out);
     }
 }
 
@@ -39,13 +61,13 @@ static void markdown_section(const struct config_section *s, const char *path, c
     if (s->kind == CONFIG_SERVICES) {
         for (; *services; services++) {
             fprintf(out, "\n### %s\n\n%s\n", (*services)->name, (*services)->sentence);
-            markdown_keys((*services)->keys, out);
+            markdown_keys((*services)->keys, (*services)->name, out);
         }
         return;
     }
     if (s->kind == CONFIG_PAIRS)
         return;
-    markdown_keys(s->keys, out);
+    markdown_keys(s->keys, path, out);
     if (!strcmp(s->name, "interfaces"))
         markdown_drivers(out);
     for (const struct config_section *n = s->sections; n && n->name; n++) {
@@ -64,7 +86,7 @@ void reference_markdown(const struct mr_service *const *services, FILE *out)
           "reference`\n"
           "prints, and `millrace reference --schema` prints the JSON Schema for editors.\n\n## the file itself\n",
           out);
-    markdown_keys(config_root.keys, out);
+    markdown_keys(config_root.keys, "", out);
     for (const struct config_section *s = config_root.sections; s->name; s++)
         markdown_section(s, s->name, services, out);
 }
@@ -103,20 +125,34 @@ static json_t *schema_value(const struct mr_config_key *k)
     }
 }
 
+static json_t *schema_map(const struct mr_config_key *keys, const struct config_section *sections,
+                          const struct mr_service *const *services);
+
+static json_t *schema_array(json_t *items, unsigned minimum, unsigned maximum)
+{
+    return json_pack("{s:s,s:o,s:i,s:i}", "type", "array", "items", items, "minItems", (int)minimum, "maxItems",
+                     (int)maximum);
+}
+
 static json_t *schema_key(const struct mr_config_key *k)
 {
-    json_t *v = schema_value(k);
-    if (k->list_max)
-        v = json_pack("{s:[O,{s:s,s:o,s:i}]}", "oneOf", v, "type", "array", "items", v, "maxItems", (int)k->list_max);
+    json_t *v;
+    unsigned least = k->optional ? 0 : 1;
+    if (k->type == MR_CONFIG_MAP) {
+        v = schema_map(k->keys, NULL, NULL);
+    } else if (k->type == MR_CONFIG_LIST) {
+        v = schema_array(schema_map(k->keys, NULL, NULL), least, k->list_max);
+    } else {
+        v = schema_value(k);
+        if (k->list_max)
+            v = json_pack("{s:[O,o]}", "oneOf", v, schema_array(v, least, k->list_max));
+    }
     if (k->sentence)
         json_object_set_new(v, "description", json_string(k->sentence));
     if (k->preset)
         json_object_set_new(v, "default", json_string(k->preset));
     return v;
 }
-
-static json_t *schema_map(const struct mr_config_key *keys, const struct config_section *sections,
-                          const struct mr_service *const *services);
 
 static json_t *schema_services(const struct mr_service *const *services)
 {
@@ -140,7 +176,7 @@ static json_t *schema_section(const struct config_section *s, const struct mr_se
                          s->sentence);
     json_t *v = s->kind == CONFIG_SERVICES ? schema_services(services) : schema_map(s->keys, s->sections, services);
     if (s->kind == CONFIG_LIST)
-        v = json_pack("{s:s,s:o,s:i}", "type", "array", "items", v, "maxItems", (int)s->list_max);
+        v = schema_array(v, 0, s->list_max);
     json_object_set_new(v, "description", json_string(s->sentence));
     return v;
 }
@@ -151,7 +187,7 @@ static json_t *schema_map(const struct mr_config_key *keys, const struct config_
     json_t *properties = json_object(), *required = json_array();
     for (const struct mr_config_key *k = keys; k && k->name; k++) {
         json_object_set_new(properties, k->name, schema_key(k));
-        if (!k->preset && !k->optional)
+        if (config_tree_key_required(k))
             json_array_append_new(required, json_string(k->name));
     }
     for (const struct config_section *s = sections; s && s->name; s++)

@@ -38,20 +38,17 @@ static json_t *interface_json(const struct runtime *r, unsigned k)
                      "mtu", (int)link->mtu, "queues", (int)r->worker_count, "addresses", addresses);
 }
 
+static void add_listener(const struct config_listener *l, void *argument)
+{
+    char text[MR_ENDPOINT_TEXT_MAX];
+    if (l->endpoint->port)
+        json_array_append_new(argument, json_string(mr_endpoint_text(l->endpoint, text)));
+}
+
 static json_t *service_json(const struct config_service *s)
 {
     json_t *listen = json_array();
-    char text[MR_ENDPOINT_TEXT_MAX];
-    for (const struct mr_config_key *k = s->service->keys; k && k->name; k++) {
-        if (!config_key_listens(k))
-            continue;
-        const char *base = s->values;
-        const struct mr_endpoint *e = (const struct mr_endpoint *)(base + k->offset);
-        unsigned n = k->list_max ? *(const unsigned *)(base + k->count_offset) : 1;
-        for (unsigned j = 0; j < n; j++)
-            if (e[j].port)
-                json_array_append_new(listen, json_string(mr_endpoint_text(&e[j], text)));
-    }
+    config_each_listener(s->service, s->values, add_listener, listen);
     return json_pack("{s:s,s:o}", "name", s->service->name, "listen", listen);
 }
 

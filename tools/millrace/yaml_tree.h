@@ -9,7 +9,7 @@
 #include "tools/millrace/config_report.h"
 
 #define YAML_DEPTH_MAX 16
-#define YAML_NODE_MAX  8192
+#define YAML_NODE_MAX  262144
 
 enum yaml_kind { YAML_SCALAR, YAML_SEQUENCE, YAML_MAPPING };
 

@@ -1,4 +1,4 @@
-#include "tools/millrace/config_value.h"
+#include "config/config_value.h"
 
 #include <ctype.h>
 #include <inttypes.h>
@@ -40,6 +40,9 @@ static const struct type_description {
     [MR_CONFIG_CHOICE] = {"choice", NULL, NULL, sizeof(int)},
     [MR_CONFIG_FRACTION] = {"fraction", "a fraction such as 0.5% or 0.005", NULL, sizeof(double)},
     [MR_CONFIG_RATE] = {"rate", "a rate such as 100Mbit", rate_units, sizeof(uint64_t)},
+    [MR_CONFIG_MAP] = {"mapping", "a mapping of keys", NULL,
+                       0}, /* as large as its struct, which the table does not say */
+    [MR_CONFIG_LIST] = {"list", "a list, each item after a dash", NULL, sizeof(void *)},
 };
 
 size_t config_value_bytes(enum mr_config_type type)
@@ -235,6 +238,9 @@ bool config_value_parse(const struct mr_config_key *key, const char *text, const
         return choice_parse(key, text, out);
     case MR_CONFIG_FRACTION:
         return fraction_parse(text, out);
+    case MR_CONFIG_MAP:
+    case MR_CONFIG_LIST:
+        return false; /* no single value */
     }
     return false;
 }

@@ -1,6 +1,6 @@
 /* One value of a configuration: text to struct member as its key says, and the sentence of what is expected. */
-#ifndef TOOLS_MILLRACE_CONFIG_VALUE_H
-#define TOOLS_MILLRACE_CONFIG_VALUE_H
+#ifndef SERVICES_CONFIG_CONFIG_VALUE_H
+#define SERVICES_CONFIG_CONFIG_VALUE_H
 
 #include <millrace/service.h>
 

@@ -1,0 +1,45 @@
+#include "config/config_tree.h"
+
+#include <stdlib.h>
+
+#include "config/config_value.h"
+
+static void free_list(const struct mr_config_key *k, char *base)
+{
+    char **elements = (char **)(base + k->offset);
+    unsigned *count = (unsigned *)(base + k->count_offset);
+    for (unsigned i = 0; *elements && i < *count; i++)
+        config_tree_free(k->keys, *elements + i * k->element_bytes);
+    free(*elements);
+    *elements = NULL;
+    *count = 0;
+}
+
+void config_tree_free(const struct mr_config_key *keys, void *values)
+{
+    char *base = values;
+    for (const struct mr_config_key *k = keys; k && k->name; k++) {
+        char **text = (char **)(base + k->offset);
+        if (k->type == MR_CONFIG_MAP)
+            config_tree_free(k->keys, base + k->offset);
+        else if (k->type == MR_CONFIG_LIST)
+            free_list(k, base);
+        for (unsigned i = 0; config_value_is_string(k->type) && i < (k->list_max ? k->list_max : 1); i++) {
+            free(text[i]);
+            text[i] = NULL;
+        }
+    }
+}
+
+bool config_tree_key_required(const struct mr_config_key *k)
+{
+    return k->type == MR_CONFIG_MAP ? config_tree_required(k->keys) : !k->preset && !k->optional;
+}
+
+bool config_tree_required(const struct mr_config_key *keys)
+{
+    for (const struct mr_config_key *k = keys; k && k->name; k++)
+        if (config_tree_key_required(k))
+            return true;
+    return false;
+}
