@@ -1,19 +1,30 @@
 #include "http/body.h"
 
-int http_body_begin(struct http_body *b, const struct http_request *r, uint64_t limit)
+int http_body_start(struct http_body *b, enum http_body_kind kind, uint64_t length, uint64_t limit)
 {
     b->state = BODY_ENDED;
-    if (r->body == HTTP_BODY_NONE)
+    if (kind == HTTP_BODY_NONE)
         return 0;
     *b = (struct http_body){.limit = limit};
-    if (r->body == HTTP_BODY_LENGTH) {
-        b->state = EXPECT_LENGTH_DATA;
-        b->remaining = r->content_length;
-        return r->content_length > limit ? -413 : 0;
+    switch (kind) {
+    case HTTP_BODY_LENGTH:
+        b->state = length ? EXPECT_LENGTH_DATA : BODY_ENDED;
+        b->remaining = length;
+        return length > limit ? -413 : 0;
+    case HTTP_BODY_UNTIL_END:
+        b->state = EXPECT_END_DATA;
+        b->remaining = limit;
+        return 0;
+    default:
+        b->state = EXPECT_CHUNK_SIZE;
+        http_wire_chunk_reset(&b->wire);
+        return 0;
     }
-    b->state = EXPECT_CHUNK_SIZE;
-    http_wire_chunk_reset(&b->wire);
-    return 0;
+}
+
+int http_body_begin(struct http_body *b, const struct http_request *r, uint64_t limit)
+{
+    return http_body_start(b, r->body, r->content_length, limit);
 }
 
 /* Length of what is returned through an int. */
@@ -22,16 +33,20 @@ static size_t clamp(size_t length)
     return length < (1u << 30) ? length : 1u << 30;
 }
 
-static int take_payload(struct http_body *b, const uint8_t *data, size_t length, struct mr_span *payload,
-                        enum http_body_state then)
+void http_body_skip(struct http_body *b, uint64_t n)
+{
+    b->remaining -= n;
+    b->received += n;
+    if (b->remaining == 0 && b->state != EXPECT_END_DATA)
+        b->state = b->state == EXPECT_LENGTH_DATA ? BODY_ENDED : EXPECT_CHUNK_DATA_END;
+}
+
+static int take_payload(struct http_body *b, const uint8_t *data, size_t length, struct mr_span *payload)
 {
     size_t n = length < b->remaining ? length : (size_t)b->remaining;
     *payload = (struct mr_span){data, n};
-    b->remaining -= n;
-    b->received += n;
-    if (b->remaining == 0)
-        b->state = then;
-    return (int)n;
+    http_body_skip(b, n);
+    return n > 0 ? (int)n : -413; /* nothing remains: the limit of a body that ends with its connection */
 }
 
 static int take_chunk_size(struct http_body *b, const uint8_t *data, size_t length)
@@ -81,11 +96,11 @@ int http_body_next(struct http_body *b, const uint8_t *data, size_t length, stru
     length = clamp(length);
     switch (b->state) {
     case EXPECT_LENGTH_DATA:
-        return take_payload(b, data, length, payload, BODY_ENDED);
+    case EXPECT_CHUNK_DATA:
+    case EXPECT_END_DATA:
+        return take_payload(b, data, length, payload);
     case EXPECT_CHUNK_SIZE:
         return take_chunk_size(b, data, length);
-    case EXPECT_CHUNK_DATA:
-        return take_payload(b, data, length, payload, EXPECT_CHUNK_DATA_END);
     case EXPECT_CHUNK_DATA_END:
         return take_chunk_data_end(b, data);
     case EXPECT_TRAILERS:

@@ -10,8 +10,8 @@ struct http_validators {
 };
 
 #define HTTP_CONDITION_HEADERS                                                                            \
-    (1u << HTTP_HEADER_IF_MATCH | 1u << HTTP_HEADER_IF_NONE_MATCH | 1u << HTTP_HEADER_IF_MODIFIED_SINCE | \
-     1u << HTTP_HEADER_IF_UNMODIFIED_SINCE)
+    (1ull << HTTP_HEADER_IF_MATCH | 1ull << HTTP_HEADER_IF_NONE_MATCH | 1ull << HTTP_HEADER_IF_MODIFIED_SINCE | \
+     1ull << HTTP_HEADER_IF_UNMODIFIED_SINCE)
 
 /* In the order of RFC 9110 13.2.2: 200 (go on), 304 or 412. `now` is the wall clock in seconds. */
 int http_condition_evaluate(const struct http_request *r, const uint8_t *head, const struct http_validators *v,

@@ -1,6 +1,7 @@
 #include "http/http_wire.h"
 
 #include "http/char_class.h"
+#include "http/response_head.h"
 
 /* Generated code falls from one state into the next. */
 #pragma GCC diagnostic ignored "-Wimplicit-fallthrough"
@@ -66,6 +67,27 @@
 }%%
 
 %%{
+    machine http_status;
+    include http_common;
+
+    action minor { r->minor = (uint8_t)(*p - '0'); }
+    action code_first { r->status = (uint16_t)(*p - '0'); }
+    action code { r->status = (uint16_t)(r->status * 10 + (*p - '0')); }
+    action reason {
+        r->reason.offset = (uint16_t)(p - head);
+        p = http_char_skip_value(p + 1, pe) - 1;
+    }
+    action reason_end { r->reason.length = (uint16_t)(p - head - r->reason.offset); }
+    action done { fbreak; }
+
+    # RFC 9112 4. Many leave the space behind the code away when there is no reason; nothing can be made of that.
+    reason_char = field_char;
+    main := "HTTP/1." digit @minor " " [1-5] @code_first digit @code digit @code
+            (" " (reason_char+ >reason %reason_end)?)? crlf @done;
+    write data noentry;
+}%%
+
+%%{
     machine http_fields;
     include http_common;
 
@@ -78,9 +100,9 @@
         p = http_char_skip_value(p + 1, pe) - 1;
     }
     action value {
-        if (r->field_count >= limits->fields)
+        if (*out.count >= limits->fields)
             return HTTP_WIRE_FIELDS_TOO_LARGE;
-        field_add(r, head, w->mark, w->colon, (uint32_t)(p - head));
+        field_add(out, head, w->mark, w->colon, (uint32_t)(p - head));
     }
     action done { fbreak; }
 
@@ -122,8 +144,16 @@ static unsigned hex_value(uint8_t c)
     return c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10;
 }
 
+/* Where the fields of a message go, request or response. */
+struct fields_out {
+    struct http_field *fields;
+    uint8_t *count, *first;
+    uint64_t *present;
+};
+
 /* A field from `name` to `colon` to `end`, the value still with its white space. */
-static void field_add(struct http_request *r, const uint8_t *head, uint32_t name, uint32_t colon, uint32_t end)
+static inline __attribute__((always_inline)) void field_add(struct fields_out out, const uint8_t *head, uint32_t name,
+                                                            uint32_t colon, uint32_t end)
 {
     uint32_t value = colon + 1;
     while (value < end && (head[value] == ' ' || head[value] == '\t'))
@@ -131,12 +161,12 @@ static void field_add(struct http_request *r, const uint8_t *head, uint32_t name
     while (end > value && (head[end - 1] == ' ' || head[end - 1] == '\t'))
         end--;
     enum http_header h = http_header_find(head + name, colon - name);
-    unsigned i = r->field_count++;
-    r->fields[i] = (struct http_field){
+    unsigned i = (*out.count)++;
+    out.fields[i] = (struct http_field){
         {(uint16_t)name, (uint16_t)(colon - name)}, {(uint16_t)value, (uint16_t)(end - value)}, (uint8_t)h};
-    if (h != HTTP_HEADER_OTHER && !http_request_has(r, h)) {
-        r->present |= 1u << h;
-        r->first[h] = (uint8_t)i;
+    if (h != HTTP_HEADER_OTHER && !(*out.present >> h & 1)) {
+        *out.present |= 1ull << h;
+        out.first[h] = (uint8_t)i;
     }
 }
 
@@ -175,8 +205,30 @@ static int parse_line(struct http_wire *w, const uint8_t *head, size_t length, c
     return length >= limit ? line_too_long(w, head, limit) : 0;
 }
 
-static int parse_fields(struct http_wire *w, const uint8_t *head, size_t length, const struct http_wire_limits *limits,
-                        struct http_request *r)
+static int parse_status(struct http_wire *w, const uint8_t *head, size_t length, const struct http_wire_limits *limits,
+                        struct http_response *r)
+{
+    uint32_t limit = limits->line_bytes < limits->head_bytes ? limits->line_bytes : limits->head_bytes;
+    const uint8_t *p = head + w->offset, *pe = head + (length < limit ? length : limit);
+    int cs = w->state;
+    if (p < pe) {
+        %%{
+            machine http_status;
+            write exec;
+        }%%
+    }
+    w->offset = (uint32_t)(p - head);
+    w->state = cs;
+    if (cs == http_status_error)
+        return HTTP_WIRE_MALFORMED;
+    if (cs >= http_status_first_final)
+        return 1;
+    return length >= limit ? HTTP_WIRE_LINE_TOO_LONG : 0;
+}
+
+static inline __attribute__((always_inline)) int parse_fields(struct http_wire *w, const uint8_t *head, size_t length,
+                                                              const struct http_wire_limits *limits,
+                                                              struct fields_out out)
 {
     const uint8_t *p = head + w->offset, *pe = head + (length < limits->head_bytes ? length : limits->head_bytes);
     int cs = w->state;
@@ -207,7 +259,28 @@ int http_wire_parse(struct http_wire *w, const uint8_t *head, size_t length, con
         r->field_count = 0;
         r->present = 0;
     }
-    return parse_fields(w, head, length, limits, r);
+    return parse_fields(w, head, length, limits,
+                        (struct fields_out){r->fields, &r->field_count, r->first, &r->present});
+}
+
+int http_wire_response(struct http_wire *w, const uint8_t *head, size_t length, const struct http_wire_limits *limits,
+                       struct http_response *r)
+{
+    if (!w->in_fields) {
+        if (w->offset == 0) {
+            w->state = http_status_start;
+            r->reason = (struct http_text){0, 0};
+        }
+        int line = parse_status(w, head, length, limits, r);
+        if (line <= 0)
+            return line;
+        w->in_fields = true;
+        w->state = http_fields_start;
+        r->field_count = 0;
+        r->present = 0;
+    }
+    return parse_fields(w, head, length, limits,
+                        (struct fields_out){r->fields, &r->field_count, r->first, &r->present});
 }
 
 void http_wire_chunk_reset(struct http_wire_chunk *w)

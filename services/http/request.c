@@ -29,23 +29,74 @@ struct mr_span http_request_value(const struct http_request *r, const uint8_t *h
     return http_request_text(head, r->fields[r->first[h]].value);
 }
 
-#define HEADER(symbol, text, bytes, last) _Static_assert(sizeof text - 1 == bytes, "the length of " text);
+const struct http_field *http_request_next(const struct http_request *r, enum http_header h, unsigned *at)
+{
+    if (!http_request_has(r, h))
+        return NULL;
+    for (unsigned i = *at > r->first[h] ? *at : r->first[h]; i < r->field_count; i++)
+        if (r->fields[i].header == h) {
+            *at = i + 1;
+            return &r->fields[i];
+        }
+    *at = r->field_count;
+    return NULL;
+}
+
+struct mr_span http_request_method(const struct http_request *r, const uint8_t *head)
+{
+    unsigned start = head[0] == '\r' ? 2 : 0; /* the one empty line that may stand in front */
+    return (struct mr_span){head + start, r->target.offset - 1u - start};
+}
+
+/* Names are found by a perfect hash over length, last and first letter; a collision overwrites an initializer, which is an error. */
+#define NAME_HASH(length, last, first) (((length)*15u + ((last)&31u) * 35u + ((first)&31u) * 24u) & 127u)
+
+#define HEADER(symbol, text, bytes, last, first)                                                                       \
+    _Static_assert(sizeof text - 1 == bytes && HTTP_HEADER_##symbol < 64, "the length of " text ", and a bit for it"); \
+    _Static_assert(bytes < 24, "the longest name that name_equal compares");
 #include "http/header.def"
 #undef HEADER
 
-enum http_header http_header_find(const uint8_t *name, size_t length)
-{
-    if (length == 0 || length > UINT8_MAX)
-        return HTTP_HEADER_OTHER;
-    switch (length << 8 | (name[length - 1] | 0x20)) {
-#define HEADER(symbol, text, bytes, last) \
-    case bytes << 8 | last:               \
-        return equal_folded(name, text, bytes) ? HTTP_HEADER_##symbol : HTTP_HEADER_OTHER;
+#pragma GCC diagnostic push
+#pragma GCC diagnostic error "-Woverride-init"
+static const struct name {
+    char text[24]; /* the rest is zero */
+    uint8_t length, header;
+} names[128] = {
+#define HEADER(symbol, text, bytes, last, first) [NAME_HASH(bytes, last, first)] = {text, bytes, HTTP_HEADER_##symbol},
 #include "http/header.def"
 #undef HEADER
-    default:
-        return HTTP_HEADER_OTHER;
+};
+#pragma GCC diagnostic pop
+
+/* Folds with a bit: among the characters of a token only '^' becomes another one, '~', and no name of ours has that. */
+static bool name_equal(const uint8_t *a, const char *b, size_t n)
+{
+    const uint64_t fold = 0x2020202020202020u;
+    uint64_t x, y;
+    if (n < 8) {
+        for (size_t i = 0; i < n; i++)
+            if ((a[i] | 0x20) != (uint8_t)b[i])
+                return false;
+        return true;
     }
+    for (size_t i = 0; i + 8 < n; i += 8) {
+        memcpy(&x, a + i, 8);
+        memcpy(&y, b + i, 8);
+        if ((x | fold) != y)
+            return false;
+    }
+    memcpy(&x, a + n - 8, 8);
+    memcpy(&y, b + n - 8, 8);
+    return (x | fold) == y;
+}
+
+enum http_header http_header_find(const uint8_t *name, size_t length)
+{
+    if (length == 0)
+        return HTTP_HEADER_OTHER;
+    const struct name *n = &names[NAME_HASH((unsigned)length, name[length - 1], name[0])];
+    return n->length == length && name_equal(name, n->text, length) ? (enum http_header)n->header : HTTP_HEADER_OTHER;
 }
 
 static const struct {
@@ -93,8 +144,8 @@ static bool host_is_valid(struct mr_span v)
     return http_char_skip(v.data, end, HTTP_CHAR_HOST) == end;
 }
 
-/* RFC 9110 8.6: 1*DIGIT and nothing else; a list of equal values is legal to refuse and is how requests are smuggled. */
-static int content_length_parse(struct mr_span v, uint64_t *out)
+/* A list of equal values is legal to refuse (RFC 9110 8.6) and is how requests are smuggled. */
+int http_content_length_parse(struct mr_span v, uint64_t *out)
 {
     if (v.length == 0)
         return -400;
@@ -118,7 +169,7 @@ static int evaluate_host(struct http_request *r, struct mr_span v, bool repeated
 static int evaluate_content_length(struct http_request *r, struct mr_span v, bool repeated)
 {
     uint64_t n = 0;
-    int status = content_length_parse(v, &n);
+    int status = http_content_length_parse(v, &n);
     if (status == 0 && repeated && n != r->content_length)
         return -400; /* RFC 9112 6.3: differing lengths cannot be framed */
     r->content_length = n;
@@ -127,7 +178,7 @@ static int evaluate_content_length(struct http_request *r, struct mr_span v, boo
 
 /* RFC 9112 6.1: chunked, once, last. A coding that we do not know is a 501; everything else that is not exactly chunked
  * leaves the length of the message open, so it is a 400. */
-static int evaluate_transfer_encoding(struct http_request *r, struct mr_span v, bool repeated)
+int http_transfer_encoding_check(struct mr_span v, bool repeated)
 {
     struct mr_span coding;
     bool chunked = false, other = false;
@@ -145,14 +196,14 @@ static int evaluate_transfer_encoding(struct http_request *r, struct mr_span v, 
 }
 
 /* RFC 9110 7.6.1, RFC 9112 9.3: close wins over keep-alive. */
-static void evaluate_connection(struct http_request *r, struct mr_span v, bool *close)
+void http_connection_options(struct mr_span v, bool *keep_alive, bool *close)
 {
     struct mr_span option;
     while (http_list_next(&v, &option)) {
         if (http_text_equal(option, "close"))
             *close = true;
         else if (http_text_equal(option, "keep-alive"))
-            r->keep_alive = true;
+            *keep_alive = true;
     }
 }
 
@@ -166,9 +217,9 @@ static int evaluate_field(struct http_request *r, const uint8_t *head, const str
     case HTTP_HEADER_CONTENT_LENGTH:
         return evaluate_content_length(r, v, repeated);
     case HTTP_HEADER_TRANSFER_ENCODING:
-        return evaluate_transfer_encoding(r, v, repeated);
+        return http_transfer_encoding_check(v, repeated);
     case HTTP_HEADER_CONNECTION:
-        evaluate_connection(r, v, close);
+        http_connection_options(v, &r->keep_alive, close);
         return 0;
     case HTTP_HEADER_EXPECT: /* RFC 9110 10.1.1: ignored in 1.0 */
         if (r->minor == 0)
@@ -201,7 +252,19 @@ static int evaluate_target(const struct http_request *r)
     return r->form == HTTP_TARGET_ASTERISK && r->method != HTTP_OPTIONS ? -400 : 0;
 }
 
-int http_request_evaluate(struct http_request *r, const uint8_t *head)
+/* Who passes requests on need not know their method (RFC 9110 9.1). */
+static int evaluate_target_passed(const struct http_request *r)
+{
+    if ((r->form == HTTP_TARGET_AUTHORITY) != (r->method == HTTP_CONNECT))
+        return -400;
+    if (r->method == HTTP_CONNECT &&
+        (r->present & (1ull << HTTP_HEADER_CONTENT_LENGTH | 1ull << HTTP_HEADER_TRANSFER_ENCODING)))
+        return -400; /* RFC 9110 9.3.6: its content has no meaning, and what follows is the tunnel's */
+    return r->form == HTTP_TARGET_ASTERISK && r->method != HTTP_OPTIONS ? -400 : 0;
+}
+
+static inline __attribute__((always_inline)) int evaluate(struct http_request *r, const uint8_t *head,
+                                                          int (*target)(const struct http_request *r))
 {
     bool close = false;
     int status = 0, worst = 0;
@@ -222,7 +285,17 @@ int http_request_evaluate(struct http_request *r, const uint8_t *head)
         return -400; /* RFC 9112 3.2 */
     if ((status = evaluate_framing(r)) != 0)
         return status;
-    if ((status = evaluate_target(r)) != 0)
+    if ((status = target(r)) != 0)
         return status;
     return worst;
+}
+
+int http_request_evaluate(struct http_request *r, const uint8_t *head)
+{
+    return evaluate(r, head, evaluate_target);
+}
+
+int http_request_evaluate_passed(struct http_request *r, const uint8_t *head)
+{
+    return evaluate(r, head, evaluate_target_passed);
 }

@@ -15,7 +15,7 @@ enum http_method {
 };
 
 enum http_header {
-#define HEADER(symbol, text, length, last) HTTP_HEADER_##symbol,
+#define HEADER(symbol, text, length, last, first) HTTP_HEADER_##symbol,
 #include "http/header.def"
 #undef HEADER
     HTTP_HEADER_OTHER,
@@ -67,9 +67,25 @@ enum http_header http_header_find(const uint8_t *name, size_t length);
 enum http_method http_method_find(const uint8_t *name, size_t length);
 const char *http_method_text(enum http_method m);
 
+/* The next field `h` from index *at on, in order; its index + 1 is left in *at. NULL: no more. Begin with *at = 0. */
+const struct http_field *http_request_next(const struct http_request *r, enum http_header h, unsigned *at);
+
+/* The method as it was sent, also one that we do not know. */
+struct mr_span http_request_method(const struct http_request *r, const uint8_t *head);
+
 /* The rules that no grammar states: Host, framing, persistence, expectations. Called once on a complete head.
  * 0, or the negative status to answer: -400, -413, -417, -501. */
 int http_request_evaluate(struct http_request *r, const uint8_t *head);
+
+/* The same for who passes requests on: every method is welcome; CONNECT, and nothing else, has a target in authority-form. */
+int http_request_evaluate_passed(struct http_request *r, const uint8_t *head);
+
+/* RFC 9110 8.6: 1*DIGIT. 0, -400, or -413 when it is larger than 64 bits can say. */
+int http_content_length_parse(struct mr_span v, uint64_t *out);
+/* RFC 9112 6.1: what is not exactly "chunked", once. 0; -501: a coding that we do not know; -400: it leaves the length open. */
+int http_transfer_encoding_check(struct mr_span v, bool repeated);
+/* RFC 9110 7.6.1: what a field Connection says of persistence. */
+void http_connection_options(struct mr_span v, bool *keep_alive, bool *close);
 
 /* ASCII without regard to case; `lower` is lower case. */
 bool http_text_equal(struct mr_span a, const char *lower);

@@ -99,7 +99,7 @@ static void answer_conditional(struct http_connection *c, const struct http_requ
 void http_file_answer(struct http_connection *c, const struct http_request *r, const uint8_t *head, struct http_file *f)
 {
     date_refresh(c->http, f);
-    bool plain = !(r->present & (HTTP_CONDITION_HEADERS | 1u << HTTP_HEADER_RANGE)) || f->status != 200;
+    bool plain = !(r->present & (HTTP_CONDITION_HEADERS | 1ull << HTTP_HEADER_RANGE)) || f->status != 200;
     if (__builtin_expect(!plain, 0)) {
         answer_conditional(c, r, head, f);
         return;

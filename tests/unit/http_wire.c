@@ -293,9 +293,9 @@ static void request_parts_are_found(void **state)
 
 static void every_known_header_is_found(void **state)
 {
-    /* The switch over length and last letter finds each name in any case, and nothing that differs in one letter. */
+    /* The hash over length, last and first letter finds each name in any case, and nothing that differs in one letter. */
     static const char *const names[] = {
-#define HEADER(symbol, text, length, last) text,
+#define HEADER(symbol, text, length, last, first) text,
 #include "http/header.def"
 #undef HEADER
     };
