@@ -22,7 +22,7 @@ struct proxy_listener_config {
     char *upstream;      /* tcp, udp: where all goes; http: where goes what no route takes (NULL: 404) */
     bool proxy_protocol; /* every connection begins with a PROXY header, v1 or v2 */
     uint64_t connections_max;
-    mr_time idle_timeout; /* tcp: neither side says anything; udp: a flow ends; http: between requests */
+    mr_time idle_timeout; /* tcp: neither side says anything; udp: a flow ends; http: between requests; 0: by mode */
 };
 
 /* First match in the order of the file. What is NULL or empty matches everything. */
@@ -154,5 +154,9 @@ extern const struct mr_config_key proxy_keys[]; /* ends with name NULL */
 
 /* What a table cannot say: names that are twice there, references to nothing, ... One line in `message`. */
 bool proxy_config_check(const void *config, char *message, size_t message_bytes);
+
+/* Presets that depend on other values: names of listeners, routes and backends, idle timeouts by mode, what maglev hashes. On a checked
+ * copy whose strings are from malloc; false: no memory. Harmless twice. */
+bool proxy_config_fill(struct proxy_config *config);
 
 #endif

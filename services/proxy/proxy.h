@@ -29,10 +29,12 @@ struct hcache;  /* cache/hcache.h */
 /* A listener lives as long as its slot. */
 struct proxy_listener {
     struct proxy *proxy;
+    uint64_t generation;
     struct mr_listener *listener;     /* NULL: closed, or UDP */
     struct mr_port *port;             /* UDP */
     const struct plan_listener *plan; /* in the current plan; NULL: removed, its connections drain */
     uint64_t connections, accepted;
+    mr_time drain_until; /* removed: what is still connected is cut then */
 };
 
 /* Bytes that cannot stay in a stream: a head in pieces, or what could not yet be sent. One size for all: limits.header_bytes + room. */
@@ -60,7 +62,10 @@ struct proxy {
     size_t buffer_stride;
     uint32_t buffers_out, buffer_bytes;
 
-    struct http_clock clock; /* wall clock and Date */
+    struct http_clock clock;     /* wall clock and Date */
+    struct mr_timer clock_timer; /* sets it anew once a minute, by an offload thread */
+    struct mr_timer drain_timer; /* the earliest drain_until */
+    bool clock_asked, released;
     struct http_wire_limits wire_limits;
 
     struct session_table *sessions; /* http/: made by session_start */
@@ -78,16 +83,22 @@ struct proxy_shared {
     uint64_t version;
     struct plan_slots *slots;   /* who has which */
     struct proxy_plan *retired; /* counted down to 0 by workers: freed by the next command, or at the end */
-    uint8_t
-        secret[16]; /* keys the hashes of sticky cookies; from the configuration's names so that a restart keeps them */
+    struct proxy_random {
+        struct mr_random random; /* of the balancers of a worker */
+        uint8_t padding[32];
+    } * random;
 };
 
 struct proxy_buffer *proxy_buffer_take(struct proxy *p); /* NULL: none left */
 void proxy_buffer_give(struct proxy *p, struct proxy_buffer *b);
 
-/* One of a listener's connections has come (false: it is full or its listener is gone) or ended. */
+/* One of a listener's connections has come (false: it is full or its listener is gone) or ended. Counts ACCEPTED, REFUSED_FULL and
+ * SESSIONS. */
 bool proxy_listener_enter(struct proxy_listener *l);
 void proxy_listener_leave(struct proxy_listener *l);
+
+/* Until when what is removed now may go on; arms the timer that cuts it then. */
+mr_time proxy_drain_begin(struct proxy *p);
 
 static inline void proxy_count(struct proxy *p, enum proxy_counter c)
 {

@@ -9,6 +9,7 @@
 #include <millrace/service.h>
 
 #include "proxy/balance/balance.h"
+#include "proxy/config.h"
 #include "proxy/health/health.h"
 
 struct proxy;
@@ -34,17 +35,25 @@ int upstream_failure_status(enum upstream_failure f);
 
 /* What a worker keeps of a backend, by slot, across plans. */
 struct upstream_backend {
+    struct proxy *proxy;
     const struct plan_backend *plan; /* in the current plan; NULL: removed, it drains */
-    struct balance *balance;         /* of its upstream in the current plan; index: plan - upstream->backends */
+    uint64_t generation;
+    uint32_t upstream_slot;
+    struct balance *balance; /* of its upstream in the current plan; index: plan - upstream->backends */
     uint32_t member;
     struct mr_endpoint address;
     enum health_verdict health;
-    uint32_t active;                        /* requests and tunnels under way: what the balancer counts */
-    uint32_t open, idle;                    /* connections */
-    struct upstream_connection *idle_first; /* most recently used first */
+    uint32_t active;                                    /* requests and tunnels under way: what the balancer counts */
+    uint32_t open, idle;                                /* connections */
+    struct upstream_connection *idle_first, *idle_last; /* most recently used first */
     uint32_t failures_in_a_row, ejections;
-    mr_time ejected_until;                                                         /* 0: not ejected */
-    mr_time fit_since;                                                             /* for slow start */
+    mr_time ejected_until; /* 0: not ejected */
+    mr_time ejected_last;  /* when the last ejection ended */
+    mr_time fit_since;     /* slow start began; 0: it is over, or there is none */
+    mr_time drain_until;   /* removed or disabled: what is under way is cut then; 0: not, or done */
+    bool full;             /* counted in its upstream's `full` */
+    struct mr_timer idle_timer, fit_timer;
+    /* bytes: added by whoever sends and receives */
     uint64_t requests, connects, connect_failures, resets, timeouts, responses[6]; /* [status / 100]; [0]: none */
     uint64_t bytes_to, bytes_from;
     mr_time latency; /* to the first byte, exponentially weighted, 1/16 */
@@ -53,10 +62,16 @@ struct upstream_backend {
 /* What a worker keeps of an upstream, by slot. */
 struct upstream_state {
     const struct plan_upstream *plan; /* in the current plan */
+    struct proxy *proxy;
+    uint64_t generation;
     uint64_t requests, retries;
-    double retry_tokens;
+    double retry_share, retry_floor; /* tokens: a share of the requests of about the last 10 s, and 10 a second */
+    mr_time retry_updated;
+    uint32_t full, ejected, source_next; /* backends: at their connections_max, ejected; which source address is next */
     struct upstream_request *queue_first, **queue_end;
     uint32_t queued;
+    bool serving; /* in the table's list of those whose queue is looked at, at the end of the turn */
+    struct upstream_state *serve_next;
 };
 
 /* What happens on a connection while it belongs to somebody; never from inside a call of this interface. */
@@ -92,10 +107,14 @@ struct upstream_request {
     struct mr_endpoint client, local; /* for the PROXY header */
     /* ------ */
     struct balance_query query;
-    const struct plan_backend *backend; /* chosen */
+    const struct plan_backend *backend; /* chosen; valid from ready to give or drop, in failed and in on_close */
+    struct proxy_plan *plan;            /* that it is of, held */
+    uint32_t slot;                      /* of the backend */
     struct upstream_connection *connection;
     uint8_t state; /* upstream/ask.c */
-    bool counted;
+    uint8_t why;   /* enum upstream_failure: FAILING */
+    bool counted;  /* in the backend's `active` */
+    bool reused, answered;
     uint32_t tries;
     mr_time asked;
     struct mr_timer timer;                 /* connect and queue timeouts */
@@ -114,19 +133,24 @@ bool upstream_retry(struct upstream_request *q, enum upstream_answer *answer);
 /* While PENDING: forgets it. */
 void upstream_cancel(struct upstream_request *q);
 
-/* How the try went, for ejection and statistics: status 100 .. 599 once the head of a response is there; or a failure. */
+/* How the try went, for ejection and statistics: status 100 .. 599 once the head of a response is there; or a failure, which for one that
+ * came by q->failed is known already and does nothing. A tunnel that is open has succeeded with status 0. */
 void upstream_succeeded(struct upstream_request *q, int status, mr_time first_byte);
 void upstream_failed(struct upstream_request *q, enum upstream_failure why);
 
-/* Back to the pool, or closed when it is too old, unhealthy, drained, stopped, or has unread input. */
+/* Back to the pool (never when a PROXY header was sent: the connection is its client's), or closed when it is too old, unhealthy, drained, stopped, or has unread input. */
 void upstream_give(struct upstream_request *q);
-/* Closed in order, or aborted. */
+/* Closed in order, or aborted. Harmless when the connection is gone. */
 void upstream_drop(struct upstream_request *q, bool abort);
 
 int upstream_start(struct proxy *p);
 void upstream_stop(struct proxy *p);
 void upstream_release(struct proxy *p);
 
+/* For plan_apply: the slot's backend is `b` of `u` in the plan that comes; or is none any more, and drains. */
+void upstream_backend_set(struct proxy *p, const struct plan_upstream *u, const struct plan_backend *b);
+void upstream_backend_remove(struct proxy *p, uint32_t slot);
+void upstream_state_set(struct proxy *p, uint32_t slot, const struct plan_upstream *u);
 /* For plan_apply and health: what is fit has changed. */
 void upstream_backend_update(struct proxy *p, uint32_t slot);
 void upstream_health_changed(struct proxy *p, uint32_t slot, enum health_verdict verdict);
