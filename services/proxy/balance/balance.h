@@ -67,9 +67,12 @@ int balance_choose(struct balance *b, const struct balance_query *q);
  * A slot whose member is not fit is passed over by rehashing: only the keys of that member move. */
 struct maglev_table {
     uint32_t size, members;
-    uint16_t slots[]; /* member */
+    const uint32_t *weights; /* of each member, as given to maglev_build; in the same block */
+    uint16_t slots[];        /* member; UINT16_MAX everywhere when no member has a weight */
 };
-struct maglev_table *maglev_build(const uint64_t *keys, const uint32_t *weights,
-                                  uint32_t members); /* NULL: no memory */
+
+/* One block, for free(). Weights are in the unit of balance_set_weight: a member whose weight is less at the moment (slow start) takes
+ * that part of its keys. At most 6553 members. NULL: no memory. */
+struct maglev_table *maglev_build(const uint64_t *keys, const uint32_t *weights, uint32_t members);
 
 #endif
