@@ -46,7 +46,7 @@ static int canned_start(struct mr_worker *w, const void *config, uint64_t *count
     return mr_listen(w, &local, &handler, NULL, NULL, &listener);
 }
 
-static const struct mr_service canned_service = {.name = "canned", .start = canned_start};
+const struct mr_service bench_canned_service = {.name = "canned", .start = canned_start};
 
 /* -- the HTTP service ---------------------------------------------------------------------------------------------------- */
 
@@ -104,8 +104,8 @@ static mr_time clock_now(void *self)
     return ((struct bench *)self)->now;
 }
 
-void bench_start_service(struct bench *b, struct rte_mempool *pool, uint32_t connections, uint16_t port,
-                         const char *request, const struct mr_service *service, const void *config, void *shared)
+void bench_start_worker(struct bench *b, struct rte_mempool *pool, uint32_t connections, uint16_t port,
+                        const char *request)
 {
     struct netif *n;
     b->now = MR_SECOND;
@@ -122,6 +122,10 @@ void bench_start_service(struct bench *b, struct rte_mempool *pool, uint32_t con
     struct mr_address clients = mr_address_ip4(0x0a010000);
     netif_add_address(b->worker, n, &server, 24);
     route_add(b->worker, &clients, 16, &gateway, n);
+}
+
+void bench_start_service(struct bench *b, const struct mr_service *service, const void *config, void *shared)
+{
     int error = worker_start_service(b->worker, service, config, shared);
     if (error) {
         fprintf(stderr, "bench: %s does not start: %s\n", service->name, mr_error_text(error));
@@ -135,8 +139,8 @@ void bench_start(struct bench *b, struct rte_mempool *pool, uint32_t connections
     *b = (struct bench){.root = "/tmp/bench-www-XXXXXX"};
     root_make(b->root);
     http_config_fill(&config, b->root);
-    bench_start_service(b, pool, connections, 80, REQUEST, service == BENCH_HTTP ? &http_service : &canned_service,
-                        &config, NULL);
+    bench_start_worker(b, pool, connections, 80, REQUEST);
+    bench_start_service(b, service == BENCH_HTTP ? &http_service : &bench_canned_service, &config, NULL);
 }
 
 void bench_end(struct bench *b)
@@ -150,11 +154,18 @@ void bench_end(struct bench *b)
         root_remove(b->root);
 }
 
+static void turn_ends(struct bench *b)
+{
+    if (b->beside)
+        b->beside(b);
+    bench_client_collect(&b->client);
+}
+
 void bench_turn(struct bench *b)
 {
     b->now += TURN;
     worker_turn(b->worker, b->now);
-    bench_client_collect(&b->client);
+    turn_ends(b);
 }
 
 /* A function of its own for callgrind's --toggle-collect: setting up is not measured. */
@@ -171,7 +182,7 @@ void bench_turn_measured(struct bench *b)
     measured_turn(b->worker, b->now);
     b->cycles += __rdtsc() - start;
     b->turns++;
-    bench_client_collect(&b->client);
+    turn_ends(b);
 }
 
 void bench_connections_open(struct bench *b)

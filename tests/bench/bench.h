@@ -6,6 +6,7 @@
 
 struct mr_worker;
 struct mr_service;
+struct bench;
 
 enum bench_service {
     BENCH_CANNED, /* answers whatever comes with the same bytes and keeps nothing: what is measured is the stack */
@@ -21,17 +22,23 @@ struct bench {
     mr_time now;
     uint64_t cycles, turns;   /* of the turns measured */
     unsigned offload_threads; /* 0: what is offloaded runs within the turn */
-    char root[32];            /* folder of the HTTP service */
+    /* Runs after each turn, unmeasured: other workers that this one talks to. May be NULL. */
+    void (*beside)(struct bench *b);
+    char root[32]; /* folder of the HTTP service */
 };
 
-/* Exits when something does not start. bench_start_service starts any service, with what its `open` gave or NULL. */
-void bench_start_service(struct bench *b, struct rte_mempool *pool, uint32_t connections, uint16_t port,
-                         const char *request, const struct mr_service *service, const void *config, void *shared);
+/* Exit when something does not start. The worker, then any service on it, with what its `open` gave or NULL. */
+void bench_start_worker(struct bench *b, struct rte_mempool *pool, uint32_t connections, uint16_t port,
+                        const char *request);
+void bench_start_service(struct bench *b, const struct mr_service *service, const void *config, void *shared);
 void bench_start(struct bench *b, struct rte_mempool *pool, uint32_t connections, enum bench_service service);
 void bench_end(struct bench *b);
 
 void bench_turn(struct bench *b);
 void bench_turn_measured(struct bench *b);
+
+/* Answers what ends like a request with a response of 64 bytes, and keeps nothing. */
+extern const struct mr_service bench_canned_service;
 
 /* Opens every connection of the client. */
 void bench_connections_open(struct bench *b);

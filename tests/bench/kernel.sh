@@ -74,10 +74,6 @@ start_nginx() {
 }
 # -- one round ---------------------------------------------------------------------------------------------------------
 
-microseconds() { # of wrk's 1.23ms, 45.00us, 1.02s
-    awk -v t="$1" 'BEGIN {u = t; sub(/[0-9.]+/, "", u); printf "%.0f", t * (u == "s" ? 1e6 : u == "ms" ? 1e3 : 1)}'
-}
-
 # round NAME CONNECTIONS: adds `NAME CONNECTIONS requests/s p50 p99 errors server% core0% core1%` to the results
 round() {
     local out=$folder/wrk.log hertz a0 a1 as b0 b1 bs rate p50 p99 errors
@@ -89,10 +85,7 @@ round() {
     far taskset -c 1 wrk -t1 -c"$2" -d"${seconds}s" --latency "http://$address/file" >"$out" 2>&1 || fail "wrk fails"
     b0=$(core_ticks 0) b1=$(core_ticks 1) bs=$(process_ticks "$serving")
     server_stop "$1"
-    rate=$(awk '/Requests\/sec/ {print $2}' "$out")
-    p50=$(microseconds "$(awk '$1 == "50%" {print $2}' "$out")")
-    p99=$(microseconds "$(awk '$1 == "99%" {print $2}' "$out")")
-    errors=$(awk '/Socket errors/ {gsub(",", ""); n += $4 + $6 + $8 + $10} /Non-2xx/ {n += $NF} END {print n + 0}' "$out")
+    read -r rate p50 p99 errors < <(wrk_result "$out")
     percent() { echo $((($2 - $1) * 100 / (seconds * hertz))); }
     echo "$1 $2 $rate $p50 $p99 $errors $(percent "$as" "$bs") $(percent "$a0" "$b0") $(percent "$a1" "$b1")" >>"$folder/results"
     say "$(tail -n 1 "$folder/results" | awk '{printf "%-8s %4d connections: %s requests/s, p50 %s us, p99 %s us, %s errors", $1, $2, $3, $4, $5, $6}')"

@@ -42,7 +42,8 @@ void load_start(struct load *l, struct rte_mempool *pool, uint32_t connections)
 {
     if (cache_service.open(&l->config, 1, &l->shared) != MR_OK)
         exit(99);
-    bench_start_service(&l->bench, pool, connections, PORT, NULL, &cache_service, &l->config, l->shared);
+    bench_start_worker(&l->bench, pool, connections, PORT, NULL);
+    bench_start_service(&l->bench, &cache_service, &l->config, l->shared);
     l->cache = ((struct cache_shared *)l->shared)->instance[0];
     l->slot_bytes = ROUND_BYTES_MAX + (size_t)LOAD_PIPELINE_MAX * COMMAND_ROOM;
     l->slot_of = calloc(connections, sizeof *l->slot_of);

@@ -1,4 +1,4 @@
-# Sourced by kernel.sh and cache_kernel.sh: two namespaces with a veth between them, one server at a time on core 0. v0 is the load
+# Sourced by kernel.sh, cache_kernel.sh and proxy_kernel.sh: two namespaces with a veth between them, one server at a time on core 0. v0 is the load
 # generator's kernel, v1 the server's. Millrace answers on .2, which no kernel owns; the others on .3.
 # Expects `name` (of the script); sets `folder`, `near`, `far`.
 
@@ -76,4 +76,13 @@ services:
 END
     shift
     printf '  - %s\n' "$@"
+}
+
+microseconds() { # of wrk's 1.23ms, 45.00us, 1.02s
+    awk -v t="$1" 'BEGIN {u = t; sub(/[0-9.]+/, "", u); printf "%.0f", t * (u == "s" ? 1e6 : u == "ms" ? 1e3 : 1)}'
+}
+wrk_result() { # FILE: requests/s, p50 and p99 in microseconds, errors
+    echo "$(awk '/Requests\/sec/ {print $2}' "$1")" \
+        "$(microseconds "$(awk '$1 == "50%" {print $2}' "$1")")" "$(microseconds "$(awk '$1 == "99%" {print $2}' "$1")")" \
+        "$(awk '/Socket errors/ {gsub(",", ""); n += $4 + $6 + $8 + $10} /Non-2xx/ {n += $NF} END {print n + 0}' "$1")"
 }
