@@ -9,6 +9,7 @@
 
 struct proxy;
 struct proxy_listener;
+struct l4_tcp;
 
 int l4_start(struct proxy *p);
 void l4_stop(struct proxy *p);
@@ -22,10 +23,16 @@ int l4_udp_open(struct proxy_listener *l);
 void l4_udp_close(struct proxy_listener *l);
 
 /* A tunnel between a client that already has a stream and an upstream request that is ready: what CONNECT and an accepted Upgrade become.
- * Takes both streams over with their handlers; `ended` runs once when both are gone. False: the table is full, nothing was taken. */
+ * Both go on with what they hold unread. The request is the tunnel's (q->user and q->context are set anew; it stays where it is until the
+ * end). A stream cannot change its handler: whoever has the client's passes its events on by the three functions below, and does
+ * nothing else with the stream. `ended` runs once when both are gone, at the earliest after this function has returned; the tunnel is
+ * freed then. NULL: the table is full, nothing was taken. */
 struct upstream_request;
-bool l4_tunnel(struct proxy *p, struct mr_stream *client, struct upstream_request *q, mr_time idle_timeout,
-               void (*ended)(void *argument), void *argument);
+struct l4_tcp *l4_tunnel(struct proxy *p, struct mr_stream *client, struct upstream_request *q, mr_time idle_timeout,
+                         void (*ended)(void *argument), void *argument);
+void l4_tunnel_on_data(struct l4_tcp *t);
+void l4_tunnel_on_writable(struct l4_tcp *t);
+void l4_tunnel_on_close(struct l4_tcp *t, enum mr_close_reason reason);
 
 /* What holds a backend slot or listener that drains: calls `each` with the client's address, the age and the bytes so far. */
 void l4_each(const struct proxy *p,

@@ -105,6 +105,7 @@ struct upstream_request {
     const char *sticky;               /* value of the sticky cookie as the client sent it, 16 characters; NULL: none */
     bool fresh;                       /* never an idle connection: layer 4, and retries after a reused one failed */
     struct mr_endpoint client, local; /* for the PROXY header */
+    void *context;                    /* the caller's */
     /* ------ */
     struct balance_query query;
     const struct plan_backend *backend; /* chosen; valid from ready to give or drop, in failed and in on_close */
@@ -142,6 +143,14 @@ void upstream_failed(struct upstream_request *q, enum upstream_failure why);
 void upstream_give(struct upstream_request *q);
 /* Closed in order, or aborted. Harmless when the connection is gone. */
 void upstream_drop(struct upstream_request *q, bool abort);
+
+/* Without a connection, for UDP: the slot of the backend that takes a new flow; -1: none is fit. */
+int upstream_choose(struct proxy *p, const struct plan_upstream *u, const struct balance_query *query);
+/* A flow begins, or ends, on it: counts as a connection for the balancer. */
+void upstream_flow_enter(struct proxy *p, uint32_t slot);
+void upstream_flow_leave(struct proxy *p, uint32_t slot);
+/* May a flow that goes there go on? Not to one that was removed, disabled, or found down; to one that drains it may. */
+bool upstream_flow_may_stay(const struct proxy *p, uint32_t slot);
 
 int upstream_start(struct proxy *p);
 void upstream_stop(struct proxy *p);
