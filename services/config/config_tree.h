@@ -7,6 +7,9 @@
 /* Frees what the struct at `base` owns (strings, lists), not the struct, and sets it to NULL. `keys` may be NULL. */
 void config_tree_free(const struct mr_config_key *keys, void *base);
 
+/* A deep copy of the `bytes` bytes at `from`; what `to` had is overwritten, not freed. False: no memory, and `to` owns nothing. */
+bool config_tree_copy(const struct mr_config_key *keys, const void *from, void *to, size_t bytes);
+
 /* Must the key be written? A mapping must when a key in it must. */
 bool config_tree_key_required(const struct mr_config_key *k);
 
