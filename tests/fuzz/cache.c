@@ -14,7 +14,7 @@
 #include "cache/cache.h"
 #include "cache/connection.h"
 #include "cache/shard/shard.h"
-#include "tests/support/fake_stream.h"
+#include "tests/support/service_group.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -53,7 +53,7 @@ struct world {
     struct mr_worker *worker[WORKERS];
     struct cache *cache[WORKERS];
     struct cache_config config;
-    uint64_t counters[WORKERS][CACHE_COUNTERS];
+    struct service_group group;
     struct mr_stream *peer[PEERS];
     uint32_t fill_left;
     unsigned asked, answered; /* over the C interface */
@@ -225,7 +225,6 @@ static void world_start(struct world *world, uint8_t choice)
 {
     static const uint64_t memory[4] = {3 << 20, 512 << 10, 256 << 10, 12 << 20};
     static const uint64_t client_memory[4] = {16 << 20, 1 << 20, 500 << 10, 330 << 10};
-    void *shared = NULL;
     unsigned workers = 1 + choice % 3, kind = choice / 3;
     *world = (struct world){.workers = workers,
                             .fill_left = FILL_BUDGET,
@@ -241,16 +240,10 @@ static void world_start(struct world *world, uint8_t choice)
                                        .idle_timeout = 5 * MR_SECOND,
                                        .commands_per_turn = 5,
                                        .item_bytes_max = 100000}};
-    for (unsigned i = 0; i < workers; i++)
-        world->worker[i] = fake_worker_create();
-    fake_group(world->worker, workers);
-    if (cache_service.open(&world->config, workers, &shared) != MR_OK)
-        abort();
+    service_group_start(&world->group, &cache_service, &world->config, workers);
     for (unsigned i = 0; i < workers; i++) {
-        void *state = shared;
-        if (cache_service.start(world->worker[i], &world->config, world->counters[i], &state) != MR_OK)
-            abort();
-        world->cache[i] = state;
+        world->worker[i] = world->group.w[i];
+        world->cache[i] = world->group.state[i];
     }
 }
 
@@ -280,12 +273,10 @@ static void peers_acknowledge(struct world *world)
 
 static void world_end(struct world *world)
 {
-    void *shared = world->cache[0]->shared;
     for (unsigned i = 0; i < world->workers; i++)
         fake_post_hold(world->worker[i], false);
     world_pass(world, 10, MR_MILLISECOND);
-    for (unsigned i = 0; i < world->workers; i++)
-        cache_service.stop(world->worker[i], world->cache[i]);
+    service_group_stop(&world->group);
     world_pass(world, 40, 200 * MR_MILLISECOND);
     peers_acknowledge(world);
     for (unsigned i = 0; i < PEERS; i++)
@@ -302,11 +293,7 @@ static void world_end(struct world *world)
     }
     assert(world->asked == world->answered);
     world_check(world);
-    for (unsigned i = 0; i < world->workers; i++)
-        cache_service.release(world->worker[i], world->cache[i]);
-    cache_service.close(shared);
-    for (unsigned i = 0; i < world->workers; i++)
-        fake_worker_free(world->worker[i]);
+    service_group_end(&world->group);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -8,7 +8,7 @@
 #include "cache/command/table.h"
 #include "cache/connection.h"
 #include "cache/shard/shard.h"
-#include "tests/support/fake_stream.h"
+#include "tests/support/service_group.h"
 #include "tests/support/seed.h"
 
 #define WORKERS_MAX 4
@@ -20,7 +20,6 @@
 static struct mr_worker *workers[WORKERS_MAX];
 static struct cache *caches[WORKERS_MAX];
 static unsigned worker_count;
-static uint64_t counters[WORKERS_MAX][CACHE_COUNTERS];
 static struct mr_random random_numbers;
 static uint64_t pushed, popped, transfers, sums, forwarded, waits, echoes, large;
 static uint64_t pushed_sum, popped_sum;
@@ -347,10 +346,10 @@ static void read_replies(struct client *c)
 /* -- the world ------------------------------------------------------------------------------------------------------------- */
 
 static struct cache_config config;
+static struct service_group group;
 
 static void start(void)
 {
-    void *shared = NULL;
     config = (struct cache_config){.memory_max = 64 << 20,
                                    .policy = (char *)"allkeys-s3fifo",
                                    .connections_max = 64,
@@ -361,14 +360,10 @@ static void start(void)
                                    .reply_timeout = 60 * MR_SECOND,
                                    .commands_per_turn = 16,
                                    .item_bytes_max = 1 << 20};
-    for (unsigned i = 0; i < worker_count; i++)
-        workers[i] = fake_worker_create();
-    fake_group(workers, worker_count);
-    assert(cache_service.open(&config, worker_count, &shared) == MR_OK);
+    service_group_start(&group, &cache_service, &config, worker_count);
     for (unsigned i = 0; i < worker_count; i++) {
-        void *state = shared;
-        assert(cache_service.start(workers[i], &config, counters[i], &state) == MR_OK);
-        caches[i] = state;
+        workers[i] = group.w[i];
+        caches[i] = group.state[i];
     }
 }
 
@@ -474,16 +469,10 @@ static void stop(void)
         assert(!caches[i]->holder && !caches[i]->stalled && !caches[i]->hold_queue && !caches[i]->waiters);
         left += caches[i]->clients.allocations;
     }
+    service_group_stop(&group);
     for (unsigned i = 0; i < worker_count; i++)
-        cache_service.stop(workers[i], caches[i]);
-    for (unsigned i = 0; i < worker_count; i++)
-        forwarded += counters[i][CACHE_COUNTER_COMMANDS_FORWARDED];
-    void *shared = caches[0]->shared;
-    for (unsigned i = 0; i < worker_count; i++)
-        cache_service.release(workers[i], caches[i]);
-    cache_service.close(shared);
-    for (unsigned i = 0; i < worker_count; i++)
-        fake_worker_free(workers[i]);
+        forwarded += group.counters[i][CACHE_COUNTER_COMMANDS_FORWARDED];
+    service_group_end(&group);
     fflush(stdout);
     printf("  %u workers: %lu allocations of clients' memory left with the instances themselves\n", worker_count,
            (unsigned long)left);

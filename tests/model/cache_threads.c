@@ -8,7 +8,7 @@
 
 #include "cache/cache.h"
 #include "cache/connection.h"
-#include "tests/support/fake_stream.h"
+#include "tests/support/service_group.h"
 #include "tests/support/seed.h"
 
 #define WORKERS  3
@@ -26,7 +26,6 @@ struct thread {
     struct mr_random random;
     struct mr_stream *client[CLIENTS];
     unsigned patience[CLIENTS];
-    uint64_t counters[CACHE_COUNTERS];
     uint64_t replies;
 };
 
@@ -171,19 +170,14 @@ static void *thread_run(void *argument)
     return NULL;
 }
 
+static struct service_group group;
+
 static void start(struct cache_config *config)
 {
-    void *shared = NULL;
-    struct mr_worker *workers[WORKERS];
-    static struct mr_worker *group[WORKERS];
-    for (unsigned i = 0; i < WORKERS; i++)
-        threads[i].w = workers[i] = group[i] = fake_worker_create();
-    fake_group(group, WORKERS);
-    assert(cache_service.open(config, WORKERS, &shared) == MR_OK);
+    service_group_start(&group, &cache_service, config, WORKERS);
     for (unsigned i = 0; i < WORKERS; i++) {
-        void *state = shared;
-        assert(cache_service.start(workers[i], config, threads[i].counters, &state) == MR_OK);
-        threads[i].cache = state;
+        threads[i].w = group.w[i];
+        threads[i].cache = group.state[i];
     }
 }
 
@@ -226,20 +220,14 @@ static long accounts_sum(struct mr_stream *s)
 
 static void stop(void)
 {
-    void *shared = threads[0].cache->shared;
-    for (unsigned i = 0; i < WORKERS; i++)
-        cache_service.stop(threads[i].w, threads[i].cache);
+    service_group_stop(&group);
     settle();
     for (unsigned i = 0; i < WORKERS; i++) {
         cache_store_check(&threads[i].cache->store);
         cache_memory_check(&threads[i].cache->clients);
         assert(!threads[i].cache->connections_open && !threads[i].cache->waiters && !threads[i].cache->holder);
     }
-    for (unsigned i = 0; i < WORKERS; i++)
-        cache_service.release(threads[i].w, threads[i].cache);
-    cache_service.close(shared);
-    for (unsigned i = 0; i < WORKERS; i++)
-        fake_worker_free(threads[i].w);
+    service_group_end(&group);
 }
 
 int main(int argc, char **argv)
@@ -272,8 +260,8 @@ int main(int argc, char **argv)
     settle();
     for (unsigned i = 0; i < WORKERS; i++) {
         replies += threads[i].replies;
-        holds += threads[i].counters[CACHE_COUNTER_HOLDS];
-        forwarded += threads[i].counters[CACHE_COUNTER_COMMANDS_FORWARDED];
+        holds += group.counters[i][CACHE_COUNTER_HOLDS];
+        forwarded += group.counters[i][CACHE_COUNTER_COMMANDS_FORWARDED];
     }
     stop();
     printf("%lu replies, %lu holds, %lu forwarded\n", (unsigned long)replies, (unsigned long)holds,

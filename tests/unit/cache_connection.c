@@ -9,22 +9,21 @@
 #include "cache/command/call.h"
 #include "cache/connection.h"
 #include "cache/shard/shard.h"
-#include "tests/support/fake_stream.h"
+#include "tests/support/service_group.h"
 
 #define WORKERS_MAX 2
 
 struct fixture {
     unsigned workers;
+    struct service_group group;
     struct mr_worker *w[WORKERS_MAX];
     struct cache *cache[WORKERS_MAX];
-    uint64_t counters[WORKERS_MAX][CACHE_COUNTERS];
     struct cache_config config;
 };
 
 static struct fixture *begin(unsigned workers, void (*change)(struct cache_config *config))
 {
     struct fixture *f = calloc(1, sizeof *f);
-    void *shared = NULL;
     f->workers = workers;
     f->config = (struct cache_config){.memory_max = 16 << 20,
                                       .memcached.port = 11211,
@@ -39,14 +38,10 @@ static struct fixture *begin(unsigned workers, void (*change)(struct cache_confi
                                       .item_bytes_max = 1 << 20};
     if (change)
         change(&f->config);
-    for (unsigned i = 0; i < workers; i++)
-        f->w[i] = fake_worker_create();
-    fake_group(f->w, workers);
-    assert_int_equal(cache_service.open(&f->config, workers, &shared), MR_OK);
+    service_group_start(&f->group, &cache_service, &f->config, workers);
     for (unsigned i = 0; i < workers; i++) {
-        void *state = shared;
-        assert_int_equal(cache_service.start(f->w[i], &f->config, f->counters[i], &state), MR_OK);
-        f->cache[i] = state;
+        f->w[i] = f->group.w[i];
+        f->cache[i] = f->group.state[i];
     }
     return f;
 }
@@ -77,20 +72,15 @@ static void check_all(struct fixture *f)
 /* Every stream has been closed by its peer or by us; nothing of a connection may be left. */
 static void end(struct fixture *f)
 {
-    void *shared = f->cache[0]->shared;
-    for (unsigned i = 0; i < f->workers; i++)
-        cache_service.stop(f->w[i], f->cache[i]);
+    service_group_stop(&f->group);
     pass(f, 60 * MR_SECOND);
     check_all(f);
     for (unsigned i = 0; i < f->workers; i++) {
         assert_int_equal(f->cache[i]->connections_open, 0);
         for (uint32_t k = 0; k < f->cache[i]->connections_used; k++)
             assert_int_equal(f->cache[i]->connections[k].state, CACHE_CONNECTION_FREE);
-        cache_service.release(f->w[i], f->cache[i]);
     }
-    cache_service.close(shared);
-    for (unsigned i = 0; i < f->workers; i++)
-        fake_worker_free(f->w[i]);
+    service_group_end(&f->group);
     free(f);
 }
 
@@ -119,7 +109,7 @@ static void set_value(struct mr_stream *s, const char *key, size_t bytes, int fi
 
 static uint64_t counter(const struct fixture *f, enum cache_counter which)
 {
-    return f->counters[0][which];
+    return f->group.counters[0][which];
 }
 
 /* -- pieces ---------------------------------------------------------------------------------------------------------------- */

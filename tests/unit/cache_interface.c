@@ -9,16 +9,16 @@
 #include "cache/cache.h"
 #include "http/connection.h"
 #include "http/http.h"
-#include "tests/support/fake_stream.h"
+#include "tests/support/service_group.h"
 
 #define WORKERS    2
 #define SPAN(text) ((struct mr_span){(const uint8_t *)(text), strlen(text)})
 
 struct fixture {
     unsigned count;
+    struct service_group group;
     struct mr_worker *w[WORKERS];
     struct cache_config config;
-    uint64_t counters[WORKERS][CACHE_COUNTERS];
     struct cache *cache[WORKERS];
     struct http_config http_config;
     uint64_t http_counters[HTTP_COUNTERS];
@@ -28,7 +28,6 @@ struct fixture {
 static struct fixture *begin(unsigned workers, uint64_t memory, const char *policy)
 {
     struct fixture *f = calloc(1, sizeof *f);
-    void *shared = NULL;
     f->count = workers;
     f->config = (struct cache_config){.memory_max = memory,
                                       .policy = (char *)(uintptr_t)policy,
@@ -39,15 +38,11 @@ static struct fixture *begin(unsigned workers, uint64_t memory, const char *poli
                                       .push_bytes_max = 1 << 20,
                                       .reply_timeout = 60 * MR_SECOND,
                                       .commands_per_turn = 64};
-    for (unsigned i = 0; i < workers; i++)
-        f->w[i] = fake_worker_create();
-    fake_group(f->w, workers);
-    assert_int_equal(cache_service.open(&f->config, workers, &shared), MR_OK);
+    service_group_start(&f->group, &cache_service, &f->config, workers);
     for (unsigned i = 0; i < workers; i++) {
-        void *state = shared;
-        assert_int_equal(cache_service.start(f->w[i], &f->config, f->counters[i], &state), MR_OK);
-        f->cache[i] = state;
-        fake_service_add(f->w[i], "cache", state);
+        f->w[i] = f->group.w[i];
+        f->cache[i] = f->group.state[i];
+        fake_service_add(f->w[i], "cache", f->cache[i]);
     }
     return f;
 }
@@ -80,18 +75,14 @@ static void http_add(struct fixture *f)
 
 static void settle(struct fixture *f)
 {
-    for (unsigned round = 0; round < 20; round++)
-        for (unsigned i = 0; i < f->count; i++)
-            fake_turn(f->w[i]);
+    service_group_turns(&f->group, 20);
 }
 
 static void finish(struct fixture *f)
 {
-    void *shared = f->cache[0]->shared;
     if (f->http)
         http_service.stop(f->w[0], f->http);
-    for (unsigned i = 0; i < f->count; i++)
-        cache_service.stop(f->w[i], f->cache[i]);
+    service_group_stop(&f->group);
     for (unsigned i = 0; i < f->count; i++)
         fake_pass(f->w[i], 100 * MR_SECOND);
     settle(f);
@@ -99,11 +90,7 @@ static void finish(struct fixture *f)
         assert_int_equal(fake_streams_open(f->w[i]), 0);
     if (f->http)
         http_service.release(f->w[0], f->http);
-    for (unsigned i = 0; i < f->count; i++)
-        cache_service.release(f->w[i], f->cache[i]);
-    cache_service.close(shared);
-    for (unsigned i = 0; i < f->count; i++)
-        fake_worker_free(f->w[i]);
+    service_group_end(&f->group);
     free(f);
 }
 

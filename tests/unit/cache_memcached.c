@@ -9,7 +9,7 @@
 #include "cache/cache.h"
 #include "cache/memcached/base64.h"
 #include "cache/memcached/memcached.h"
-#include "tests/support/fake_stream.h"
+#include "tests/support/service_group.h"
 
 #define WORKERS_MAX 3
 
@@ -18,17 +18,14 @@ struct fixture {
     void *state;
     unsigned workers;
     struct mr_worker **worker;
-    void *states[WORKERS_MAX];
-    void *shared;
 };
 
-static struct mr_worker *all_workers[WORKERS_MAX]; /* the group refers to it */
+static struct service_group group;
 static struct cache_config config;
-static uint64_t counters[WORKERS_MAX][CACHE_COUNTERS];
 
 static struct fixture cache_begin_workers(unsigned workers)
 {
-    struct fixture f = {.workers = workers, .worker = all_workers};
+    struct fixture f = {.workers = workers, .worker = group.w};
     config = (struct cache_config){.listen.port = 6379,
                                    .memcached.port = 11211,
                                    .memory_max = UINT64_C(64) << 20,
@@ -41,17 +38,9 @@ static struct fixture cache_begin_workers(unsigned workers)
                                    .reply_timeout = 60 * MR_SECOND,
                                    .commands_per_turn = 64,
                                    .item_bytes_max = UINT64_C(1) << 20};
-    memset(counters, 0, sizeof counters);
-    assert_int_equal(cache_service.open(&config, workers, &f.shared), MR_OK);
-    for (unsigned i = 0; i < workers; i++)
-        f.worker[i] = fake_worker_create();
-    fake_group(f.worker, workers);
-    for (unsigned i = 0; i < workers; i++) {
-        f.states[i] = f.shared;
-        assert_int_equal(cache_service.start(f.worker[i], &config, counters[i], &f.states[i]), MR_OK);
-    }
-    f.w = f.worker[0];
-    f.state = f.states[0];
+    service_group_start(&group, &cache_service, &config, workers);
+    f.w = group.w[0];
+    f.state = group.state[0];
     return f;
 }
 
@@ -62,21 +51,14 @@ static struct fixture cache_begin(void)
 
 static void turns(struct fixture *f)
 {
-    for (unsigned i = 0; i < 64; i++)
-        for (unsigned k = 0; k < f->workers; k++)
-            fake_turn(f->worker[k]);
+    service_group_turns(&group, 64);
 }
 
 static void cache_finish(struct fixture *f)
 {
-    for (unsigned i = 0; i < f->workers; i++)
-        cache_service.stop(f->worker[i], f->states[i]);
+    service_group_stop(&group);
     turns(f);
-    for (unsigned i = 0; i < f->workers; i++)
-        cache_service.release(f->worker[i], f->states[i]);
-    for (unsigned i = 0; i < f->workers; i++)
-        fake_worker_free(f->worker[i]);
-    cache_service.close(f->shared);
+    service_group_end(&group);
 }
 
 static struct mr_stream *memcached_open(struct fixture *f)

@@ -8,16 +8,16 @@
 
 #include "cache/cache.h"
 #include "cache/connection.h"
-#include "tests/support/fake_stream.h"
+#include "tests/support/service_group.h"
 
 #define WORKERS_MAX 2
 
 struct fixture {
     unsigned workers;
+    struct service_group group;
     struct mr_worker *w[WORKERS_MAX];
     struct cache *cache[WORKERS_MAX];
     struct cache_config config;
-    uint64_t counters[WORKERS_MAX][CACHE_COUNTERS];
 };
 
 static struct cache_config config_default(void)
@@ -37,17 +37,12 @@ static struct cache_config config_default(void)
 static struct fixture *begin_with(unsigned workers, const struct cache_config *config)
 {
     struct fixture *f = calloc(1, sizeof *f);
-    void *shared = NULL;
     f->workers = workers;
     f->config = *config;
-    for (unsigned i = 0; i < workers; i++)
-        f->w[i] = fake_worker_create();
-    fake_group(f->w, workers);
-    assert_int_equal(cache_service.open(&f->config, workers, &shared), MR_OK);
+    service_group_start(&f->group, &cache_service, &f->config, workers);
     for (unsigned i = 0; i < workers; i++) {
-        void *state = shared;
-        assert_int_equal(cache_service.start(f->w[i], &f->config, f->counters[i], &state), MR_OK);
-        f->cache[i] = state;
+        f->w[i] = f->group.w[i];
+        f->cache[i] = f->group.state[i];
     }
     return f;
 }
@@ -60,9 +55,7 @@ static struct fixture *begin(unsigned workers)
 
 static void turns(struct fixture *f)
 {
-    for (unsigned round = 0; round < 24; round++)
-        for (unsigned i = 0; i < f->workers; i++)
-            fake_turn(f->w[i]);
+    service_group_turns(&f->group, 24);
 }
 
 static void pass(struct fixture *f, mr_time duration)
@@ -86,20 +79,14 @@ static void check(struct fixture *f)
 static void end(struct fixture *f)
 {
     check(f);
-    for (unsigned i = 0; i < f->workers; i++)
-        cache_service.stop(f->w[i], f->cache[i]);
+    service_group_stop(&f->group);
     turns(f);
     for (unsigned i = 0; i < f->workers; i++) {
         assert_int_equal(fake_streams_open(f->w[i]), 0);
         assert_int_equal(f->cache[i]->connections_open, 0);
         assert_int_equal(f->cache[i]->waiters, 0);
     }
-    void *shared = f->cache[0]->shared;
-    for (unsigned i = 0; i < f->workers; i++)
-        cache_service.release(f->w[i], f->cache[i]);
-    cache_service.close(shared);
-    for (unsigned i = 0; i < f->workers; i++)
-        fake_worker_free(f->w[i]);
+    service_group_end(&f->group);
     free(f);
 }
 
@@ -212,7 +199,7 @@ static void malformed_input_is_answered_and_closed(void **state)
         turns(f);
         heard(s, cases[i].answer);
         assert_true(fake_shutdown_seen(s));
-        assert_int_equal(f->counters[0][CACHE_COUNTER_PROTOCOL_ERRORS], i + 1);
+        assert_int_equal(f->group.counters[0][CACHE_COUNTER_PROTOCOL_ERRORS], i + 1);
         fake_end(s);
         turns(f);
     }
@@ -455,7 +442,7 @@ static void a_subscriber_that_does_not_read_is_cut(void **state)
     }
     assert_true(sent * sizeof value > f->config.push_bytes_max / 2 && sent < 100); /* blocks count whole */
     assert_true(fake_aborted(a));
-    assert_int_equal(f->counters[0][CACHE_COUNTER_REPLY_OVERFLOWS], 1);
+    assert_int_equal(f->group.counters[0][CACHE_COUNTER_REPLY_OVERFLOWS], 1);
     fake_output_clear(b);
     SAID(b, "PUBLISH c x", ":0\r\n");
     leave(f, b);
@@ -565,7 +552,7 @@ static void a_command_over_the_query_limit_closes(void **state)
         turns(f);
     }
     assert_true(pieces <= 3);
-    assert_int_equal(f->counters[0][CACHE_COUNTER_QUERY_OVERFLOWS], 1);
+    assert_int_equal(f->group.counters[0][CACHE_COUNTER_QUERY_OVERFLOWS], 1);
     fake_end(s);
     turns(f);
     end(f);
@@ -606,7 +593,7 @@ static void a_reader_that_does_not_read_is_bounded_and_cut(void **state)
     assert_true(f->cache[0]->clients.used < 4 << 20); /* no further command is run until it has read */
     pass(f, 130 * MR_SECOND);
     assert_true(fake_aborted(s));
-    assert_int_equal(f->counters[0][CACHE_COUNTER_REPLY_TIMEOUTS], 1);
+    assert_int_equal(f->group.counters[0][CACHE_COUNTER_REPLY_TIMEOUTS], 1);
     end(f);
 }
 
@@ -621,7 +608,7 @@ static void idle_connections_are_closed_when_so_configured(void **state)
     assert_false(fake_shutdown_seen(s));
     pass(f, 2 * MR_SECOND);
     assert_true(fake_shutdown_seen(s) && !fake_shutdown_seen(subscriber));
-    assert_int_equal(f->counters[0][CACHE_COUNTER_IDLE_TIMEOUTS], 1);
+    assert_int_equal(f->group.counters[0][CACHE_COUNTER_IDLE_TIMEOUTS], 1);
     fake_end(s);
     leave(f, subscriber);
     end(f);
