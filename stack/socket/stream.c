@@ -49,16 +49,12 @@ unsigned mr_stream_peek(const struct mr_stream *s, struct mr_span *spans, unsign
     return n;
 }
 
-/* Frees the first packet of the circular queue. */
-static void receive_pop(struct mr_worker *w, struct tcb *c)
+void stream_consumed(struct mr_worker *w, struct tcb *c)
 {
-    struct rte_mbuf *tail = c->receive_tail, *head = packet_meta(tail)->queue_next;
-    if (head == tail)
-        c->receive_tail = NULL;
-    else
-        packet_meta(tail)->queue_next = packet_meta(head)->queue_next;
-    w->packets_held--;
-    rte_pktmbuf_free_seg(head);
+    if (c->state == TCP_CLOSED && !c->receive_queued && c->events & EVENT_CLOSE)
+        stream_event_again(w, c);
+    else if (tcp_window_update_due(c))
+        tcp_ack_now(w, c);
 }
 
 void mr_stream_consume(struct mr_stream *s, size_t n)
@@ -66,21 +62,16 @@ void mr_stream_consume(struct mr_stream *s, size_t n)
     struct tcb *c = tcb_of(s);
     struct mr_worker *w = tcb_worker(c);
     ASSERT_COMPARE(n, <=, c->receive_queued);
-    c->receive_queued -= (uint32_t)n;
     while (n) {
-        struct rte_mbuf *head = packet_meta(c->receive_tail)->queue_next;
+        struct rte_mbuf *head = tcp_receive_head(c);
         if (n < head->data_len) {
-            packet_trim_front(head, (uint32_t)n);
-            packet_meta(head)->length -= (uint32_t)n;
+            tcp_receive_trim(c, (uint32_t)n);
             break;
         }
         n -= head->data_len;
-        receive_pop(w, c);
+        rte_pktmbuf_free_seg(tcp_receive_take(w, c));
     }
-    if (c->state == TCP_CLOSED && !c->receive_queued && c->events & EVENT_CLOSE)
-        stream_event_again(w, c);
-    else if (tcp_window_update_due(c))
-        tcp_ack_now(w, c);
+    stream_consumed(w, c);
 }
 
 size_t mr_stream_read(struct mr_stream *s, void *buffer, size_t n)
@@ -109,23 +100,16 @@ bool mr_stream_ended(const struct mr_stream *s)
 
 /* -- sending ------------------------------------------------------------------------------------------------------------- */
 
-static bool may_send(const struct tcb *c)
-{
-    return c->state != TCP_CLOSED && !(c->flags & (TCB_SHUTDOWN | TCB_DETACHED));
-}
-
 size_t mr_stream_send_room(const struct mr_stream *s)
 {
     const struct tcb *c = tcb_of(s);
     uint32_t budget = c->stream.binding->options.send_budget, queued = tcp_queue_bytes(c);
-    return may_send(c) && budget > queued ? budget - queued : 0;
+    return stream_may_send(c) && budget > queued ? budget - queued : 0;
 }
 
-/* What a refusal promises: on_writable. When it was for memory, not for the budget, no acknowledgement may be due to bring
- * it: a timer does, since the next turn would most likely refuse again, and so on without rest. */
-static void refused(struct mr_worker *w, struct tcb *c)
+void stream_refused(struct mr_worker *w, struct tcb *c)
 {
-    if (!may_send(c))
+    if (!stream_may_send(c))
         return;
     c->flags |= TCB_WANT_WRITABLE;
     if (!c->flight)
@@ -140,7 +124,7 @@ size_t mr_stream_send(struct mr_stream *s, const void *data, size_t n)
     if (taken)
         tcp_output_mark(w, c);
     if (taken < n)
-        refused(w, c);
+        stream_refused(w, c);
     return taken;
 }
 
@@ -148,9 +132,9 @@ bool mr_stream_lend(struct mr_stream *s, const void *data, size_t n, void (*rele
 {
     struct tcb *c = tcb_of(s);
     struct mr_worker *w = tcb_worker(c);
-    bool fits = c->flight ? n <= mr_stream_send_room(s) : may_send(c) && n <= TCP_BUDGET_MAXIMUM;
+    bool fits = c->flight ? n <= mr_stream_send_room(s) : stream_may_send(c) && n <= TCP_BUDGET_MAXIMUM;
     if (!fits || !tcp_queue_lend(w, c, data, n, release, argument)) {
-        refused(w, c);
+        stream_refused(w, c);
         return false;
     }
     tcp_output_mark(w, c);
@@ -165,7 +149,7 @@ size_t mr_stream_unacknowledged(const struct mr_stream *s)
 void mr_stream_shutdown(struct mr_stream *s)
 {
     struct tcb *c = tcb_of(s);
-    if (!may_send(c))
+    if (!stream_may_send(c))
         return;
     c->flags |= TCB_SHUTDOWN;
     tcp_output_mark(tcb_worker(c), c);
@@ -239,7 +223,7 @@ void mr_stream_set_nodelay(struct mr_stream *s, bool nodelay)
         return;
     }
     c->flags |= TCB_NODELAY;
-    if (c->flight && may_send(c))
+    if (c->flight && stream_may_send(c))
         tcp_output_mark(tcb_worker(c), c);
 }
 

@@ -128,6 +128,7 @@ struct mr_listener {
 struct tcp_flight {
     struct rte_mbuf *head, *tail;
     struct rte_mbuf *next; /* the chunk that holds snd_nxt; NULL: all was sent */
+    uint32_t chunks;
     uint32_t end;          /* sequence after the last byte queued */
     uint32_t recover;      /* snd_max when the last loss was found (RFC 6582) */
     uint32_t inflate;      /* bytes added to cwnd by duplicate ACKs (RFC 5681 3.2) */
@@ -352,6 +353,14 @@ bool tcp_choose_port(struct mr_worker *w, struct flow_key *key);
 
 size_t tcp_queue_copy(struct mr_worker *w, struct tcb *c, const uint8_t *data, size_t n);
 bool tcp_queue_lend(struct mr_worker *w, struct tcb *c, const uint8_t *data, size_t n, void (*release)(void *), void *argument);
+/* Puts as much of `data` into the room that the last chunk has left as fits, when that was never sent. */
+size_t tcp_queue_fill(struct tcb *c, const uint8_t *data, size_t n);
+/* Received packets are appended between begin (false: no memory) and end. tcp_queue_may_move tells whether one may come;
+ * tcp_queue_move consumes it, with all its bytes. */
+bool tcp_queue_begin(struct mr_worker *w, struct tcb *c);
+bool tcp_queue_may_move(const struct mr_worker *w, const struct tcb *c);
+void tcp_queue_move(struct mr_worker *w, struct tcb *c, struct rte_mbuf *m);
+void tcp_queue_end(struct mr_worker *w, struct tcb *c);
 /* Frees what lies before `ack`; *sample_us is when the last of it was sent; *sampled: that makes
  * an RTT sample by Karn's rule. */
 void tcp_queue_acked(struct mr_worker *w, struct tcb *c, uint32_t ack, uint32_t *sample_us, bool *sampled);
@@ -371,6 +380,14 @@ void tcp_reasm_free(struct mr_worker *w, struct tcb *c);
 /* Appends a packet chain's payload to the receive queue and moves rcv_nxt; consumes. */
 void tcp_receive_append(struct mr_worker *w, struct tcb *c, struct rte_mbuf *m);
 void tcp_receive_free(struct mr_worker *w, struct tcb *c);
+/* The first packet of a receive queue that is not empty: to look at, to take out (the caller owns it then), to shorten by
+ * less than all its bytes. */
+static inline struct rte_mbuf *tcp_receive_head(const struct tcb *c)
+{
+    return packet_meta(c->receive_tail)->queue_next;
+}
+struct rte_mbuf *tcp_receive_take(struct mr_worker *w, struct tcb *c);
+void tcp_receive_trim(struct tcb *c, uint32_t n);
 /* Takes `n` bytes off the front or the back of a chain whose pkt_len is larger. */
 void packet_trim_front(struct rte_mbuf *m, uint32_t n);
 void packet_trim_back(struct rte_mbuf *m, uint32_t n);
@@ -454,5 +471,14 @@ void stream_event_close(struct mr_worker *w, struct tcb *c, enum mr_close_reason
 void stream_event_again(struct mr_worker *w, struct tcb *c);
 /* The stream has room again: on_writable when it was refused before. */
 void stream_acked(struct mr_worker *w, struct tcb *c);
+static inline bool stream_may_send(const struct tcb *c)
+{
+    return c->state != TCP_CLOSED && !(c->flags & (TCB_SHUTDOWN | TCB_DETACHED));
+}
+/* What a refusal promises: on_writable. When it was for memory, not for the budget, no acknowledgement may be due to bring
+ * it: a timer does, since the next turn would most likely refuse again, and so on without rest. */
+void stream_refused(struct mr_worker *w, struct tcb *c);
+/* Bytes have left the receive queue: the window may open, an end that waited for it may be told. */
+void stream_consumed(struct mr_worker *w, struct tcb *c);
 
 #endif

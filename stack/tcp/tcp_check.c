@@ -10,6 +10,7 @@ static void check_flight(const struct tcb *c)
     ASSERT(f->head && f->tail);
     uint32_t at = packet_meta(f->head)->sequence;
     ASSERT_COMPARE(seq_leq(at, seq_max(c->snd_una, c->snd_una + (c->state < TCP_ESTABLISHED))), ==, true);
+    uint32_t chunks = 0;
     bool next_seen = f->next == NULL;
     for (struct rte_mbuf *m = f->head; m; m = packet_meta(m)->queue_next) {
         ASSERT_COMPARE(packet_meta(m)->sequence, ==, at);
@@ -20,10 +21,12 @@ static void check_flight(const struct tcb *c)
                 ASSERT(seq_in(c->snd_nxt, at, packet_meta(m)->length));
         }
         at += packet_meta(m)->length;
+        chunks++;
         if (!packet_meta(m)->queue_next)
             ASSERT(m == f->tail);
     }
     ASSERT_COMPARE(at, ==, f->end);
+    ASSERT_COMPARE(chunks, ==, f->chunks);
     ASSERT(next_seen);
     if (!f->next && tcp_is_synchronised(c))
         ASSERT(seq_leq(f->end, c->snd_nxt));

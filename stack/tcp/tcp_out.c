@@ -64,8 +64,8 @@ static void segment_send(struct mr_worker *w, struct rte_mbuf *m, const struct f
 {
     h->source = key->local_port;
     h->destination = key->remote_port;
-    TRACE(w, "tcp out %u>%u flags=%02x seq=%u ack=%u win=%u len=%u", h->source, h->destination, h->flags, h->seq, h->ack,
-          h->window, m->pkt_len);
+    TRACE(w, "tcp out %u>%u flags=%02x seq=%u ack=%u win=%u len=%u", h->source, h->destination, h->flags, h->seq,
+          h->ack, h->window, m->pkt_len);
     tcp_emit((uint8_t *)rte_pktmbuf_prepend(m, (uint16_t)tcp_emit_bytes(h)), h);
     stat_add(w, STAT_tcp_segments_out, 1);
     path_out(w, m, &key->local, &key->remote, &(struct path_options){.protocol = 6});
@@ -233,6 +233,16 @@ static uint32_t send_window(const struct tcb *c)
     return RTE_MIN(c->snd_wnd, tcp_congestion_window(c));
 }
 
+/* A full segment: mss, or the chunk at `seq` when that is nearly as long (a connection spliced to one with other options) and
+ * more follows, for a whole chunk leaves without being copied. */
+static uint32_t segment_full(const struct tcb *c, struct rte_mbuf *chunk, uint32_t seq)
+{
+    const struct packet_meta *meta = packet_meta(chunk);
+    bool whole =
+        seq == meta->sequence && meta->queue_next && meta->length < c->mss && meta->length >= c->mss - c->mss / 8u;
+    return whole ? meta->length : c->mss;
+}
+
 /* RFC 9293 3.8.6.2.1 and 3.7.4: may a segment of less than a full size go now? */
 static bool may_send_small(const struct tcb *c, uint32_t n, uint32_t unsent)
 {
@@ -314,8 +324,9 @@ static bool data_send_all(struct mr_worker *w, struct tcb *c)
         uint32_t in_flight = tcp_in_flight(c), window = send_window(c);
         uint32_t unsent = c->flight->end - c->snd_nxt;
         uint32_t usable = window > in_flight ? window - in_flight : 0;
-        uint32_t n = RTE_MIN(RTE_MIN(unsent, usable), (uint32_t)c->mss);
-        if (n < c->mss && (n == 0 || !may_send_small(c, n, unsent))) {
+        uint32_t full = segment_full(c, c->flight->next, c->snd_nxt);
+        uint32_t n = RTE_MIN(RTE_MIN(unsent, usable), full);
+        if (n < full && (n == 0 || !may_send_small(c, n, unsent))) {
             if (n < unsent && tcp_congestion_window(c) <= c->snd_wnd)
                 c->flags |= TCB_CWND_LIMITED;
             if (in_flight == 0)
@@ -352,7 +363,7 @@ bool tcp_send_head(struct mr_worker *w, struct tcb *c)
     if (!f) { /* only a FIN is out */
         return !(c->flags & TCB_FIN_SENT) || connection_send_empty(w, c, c->snd_una, TCP_FIN);
     }
-    uint32_t n = RTE_MIN(seq_min(c->snd_max, f->end) - c->snd_una, (uint32_t)c->mss);
+    uint32_t n = RTE_MIN(seq_min(c->snd_max, f->end) - c->snd_una, segment_full(c, f->head, c->snd_una));
     struct rte_mbuf *m = tcp_queue_segment(w, c, f->head, c->snd_una, n);
     if (!m)
         return false;

@@ -1,7 +1,7 @@
 /* The send queue: chunks of payload, each a packet of ours (copied in, at most one segment long, so that a segment is
- * usually one chunk) or a header over memory that the service lent.
+ * usually one chunk), a packet received by another connection (spliced), or a header over memory that the service lent.
  *
- * A segment that is exactly one copied chunk leaves in place: the headers are written into the chunk's own headroom and
+ * A segment that is exactly one chunk in a buffer of its own leaves in place: the headers are written before its payload and
  * the device gets a second reference. Otherwise the payload is attached behind a header packet (devices that take chains)
  * or copied. */
 #include <rte_mempool.h>
@@ -13,6 +13,10 @@
 
 #define ATTACH_BYTES_MIN  256 /* below this a copy is cheaper than two more packets */
 #define ATTACH_CHUNKS_MAX 7   /* with the header 8 packets: what the most modest devices take in one frame */
+
+/* Of received packets, in which a peer may have put little: a stream holds so many, whatever its budget in bytes says. */
+#define CHUNK_BYTES_MEAN 512
+#define CHUNKS_SPARE     8
 
 /* One mr_stream_lend: shared by its chunks and by every packet that the device still holds. */
 struct lend {
@@ -75,7 +79,14 @@ static void chunk_append(struct mr_worker *w, struct tcp_flight *f, struct rte_m
     f->tail = m;
     if (!f->next)
         f->next = m;
+    f->chunks++;
     w->packets_held++;
+}
+
+/* Nobody else holds its buffer: the room around the payload is ours. */
+static bool chunk_is_sole(struct rte_mbuf *m)
+{
+    return RTE_MBUF_DIRECT(m) && rte_mbuf_refcnt_read(m) == 1;
 }
 
 static void chunk_free(struct mr_worker *w, struct rte_mbuf *m)
@@ -84,11 +95,11 @@ static void chunk_free(struct mr_worker *w, struct rte_mbuf *m)
     rte_pktmbuf_free_seg(m);
 }
 
-/* Fills up the last chunk when it was never sent and nobody else holds it. */
-static size_t tail_fill(const struct tcb *c, struct tcp_flight *f, const uint8_t *data, size_t n)
+size_t tcp_queue_fill(struct tcb *c, const uint8_t *data, size_t n)
 {
-    struct rte_mbuf *m = f->tail;
-    if (!m || packet_meta(m)->sent || RTE_MBUF_HAS_EXTBUF(m) || rte_mbuf_refcnt_read(m) != 1)
+    struct tcp_flight *f = c->flight;
+    struct rte_mbuf *m = f ? f->tail : NULL;
+    if (!m || packet_meta(m)->sent || !chunk_is_sole(m))
         return 0;
     struct packet_meta *meta = packet_meta(m);
     uint32_t limit = RTE_MIN((uint32_t)c->mss, (uint32_t)(m->buf_len - meta->offset));
@@ -106,7 +117,7 @@ size_t tcp_queue_copy(struct mr_worker *w, struct tcb *c, const uint8_t *data, s
     struct tcp_flight *f = flight_get(w, c);
     if (!f)
         return 0;
-    size_t taken = tail_fill(c, f, data, n);
+    size_t taken = tcp_queue_fill(c, data, n);
     while (taken < n && worker_may_queue_packets(w, 1)) {
         struct rte_mbuf *m = packet_new(w);
         if (!m)
@@ -177,9 +188,35 @@ bool tcp_queue_lend(struct mr_worker *w, struct tcb *c, const uint8_t *data, siz
     return true;
 }
 
+bool tcp_queue_begin(struct mr_worker *w, struct tcb *c)
+{
+    return flight_get(w, c) != NULL;
+}
+
+void tcp_queue_end(struct mr_worker *w, struct tcb *c)
+{
+    flight_put_if_empty(w, c);
+}
+
+/* What moves is held already. Beyond the share of memory for what waits to be sent only a connection that sends nothing may
+ * take a packet: then each of them gets on, however many others stand still. */
+bool tcp_queue_may_move(const struct mr_worker *w, const struct tcb *c)
+{
+    const struct tcp_flight *f = c->flight;
+    if (!f->head)
+        return true;
+    return worker_may_queue_packets(w, 0) &&
+           f->chunks < CHUNKS_SPARE + c->stream.binding->options.send_budget / CHUNK_BYTES_MEAN;
+}
+
+void tcp_queue_move(struct mr_worker *w, struct tcb *c, struct rte_mbuf *m)
+{
+    chunk_append(w, c->flight, m, m->data_len, m->data_off);
+}
+
 uint32_t tcp_queue_bytes(const struct tcb *c)
 {
-    if (!c->flight)
+    if (!c->flight || !c->flight->head)
         return 0;
     uint32_t first = packet_meta(c->flight->head)->sequence;
     return c->flight->end - seq_max(first, c->snd_una);
@@ -203,6 +240,7 @@ void tcp_queue_acked(struct mr_worker *w, struct tcb *c, uint32_t ack, uint32_t 
         f->head = meta->queue_next;
         if (f->next == gone)
             f->next = f->head;
+        f->chunks--;
         chunk_free(w, gone);
     }
     if (!f->head)
@@ -232,6 +270,7 @@ static struct rte_mbuf *segment_in_place(struct rte_mbuf *m, const struct packet
     m->nb_segs = 1;
     m->next = NULL;
     m->ol_flags = 0;
+    m->tx_offload = 0; /* of a received packet: whatever its last user left */
     rte_mbuf_refcnt_update(m, 1);
     return m;
 }
@@ -303,11 +342,11 @@ static bool segment_copy(struct mr_worker *w, struct rte_mbuf *header, struct rt
 }
 
 /* Many small pieces in one segment would be more than a device takes in one frame, and than a small pool has left. */
-static bool chunks_are_few(struct rte_mbuf *chunk, uint32_t skip, uint32_t n)
+static bool chunks_suit(struct rte_mbuf *chunk, uint32_t skip, uint32_t n, uint32_t offloads)
 {
     unsigned count = 0;
     for (; chunk && n; chunk = packet_meta(chunk)->queue_next, skip = 0) {
-        if (++count > ATTACH_CHUNKS_MAX)
+        if (++count > ATTACH_CHUNKS_MAX || (offloads & MR_LINK_TX_POOL_ONLY && RTE_MBUF_HAS_EXTBUF(chunk)))
             return false;
         n -= RTE_MIN(n, packet_meta(chunk)->length - skip);
     }
@@ -319,9 +358,7 @@ static bool may_attach(const struct mr_worker *w, struct rte_mbuf *chunk, uint32
     uint32_t offloads = w->netif_count ? w->netif[0]->offloads : 0;
     for (unsigned i = 1; i < w->netif_count; i++) /* a limit of one interface holds for all: simple, and rarely mixed */
         offloads = (offloads & w->netif[i]->offloads) | ((offloads | w->netif[i]->offloads) & MR_LINK_TX_POOL_ONLY);
-    if (!(offloads & MR_LINK_TX_MULTI_SEGMENT) || n < ATTACH_BYTES_MIN || !chunks_are_few(chunk, skip, n))
-        return false;
-    return !(offloads & MR_LINK_TX_POOL_ONLY) || !RTE_MBUF_HAS_EXTBUF(chunk);
+    return (offloads & MR_LINK_TX_MULTI_SEGMENT) && n >= ATTACH_BYTES_MIN && chunks_suit(chunk, skip, n, offloads);
 }
 
 /* Every chunk that [seq, seq + n) touches was sent; once means: its last byte, and none of it again. */
@@ -345,7 +382,7 @@ struct rte_mbuf *tcp_queue_segment(struct mr_worker *w, struct tcb *c, struct rt
     struct packet_meta *meta = packet_meta(chunk);
     uint32_t skip = seq - meta->sequence;
     struct rte_mbuf *m;
-    if (skip == 0 && n == meta->length && !RTE_MBUF_HAS_EXTBUF(chunk) && rte_mbuf_refcnt_read(chunk) == 1) {
+    if (skip == 0 && n == meta->length && meta->offset >= RTE_PKTMBUF_HEADROOM && chunk_is_sole(chunk)) {
         m = segment_in_place(chunk, meta);
     } else {
         m = packet_new(w);

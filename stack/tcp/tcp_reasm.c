@@ -52,7 +52,8 @@ static inline struct rte_mbuf *chain_take(struct rte_mbuf **chain)
 static bool compact(struct mr_worker *w, struct rte_mbuf *into, struct rte_mbuf *m)
 {
     uint16_t n = m->data_len;
-    if (n >= COMPACT_BELOW || rte_pktmbuf_tailroom(into) < n || rte_mbuf_refcnt_read(into) != 1 || !RTE_MBUF_DIRECT(into))
+    if (n >= COMPACT_BELOW || rte_pktmbuf_tailroom(into) < n || rte_mbuf_refcnt_read(into) != 1 ||
+        !RTE_MBUF_DIRECT(into))
         return false;
     memcpy(rte_pktmbuf_mtod(into, uint8_t *) + into->data_len, rte_pktmbuf_mtod(m, uint8_t *), n);
     into->data_len += n;
@@ -87,6 +88,26 @@ void tcp_receive_append(struct mr_worker *w, struct tcb *c, struct rte_mbuf *cha
     struct rte_mbuf *m;
     while ((m = chain_take(&chain)))
         w->packets_held += receive_link(w, c, m);
+}
+
+struct rte_mbuf *tcp_receive_take(struct mr_worker *w, struct tcb *c)
+{
+    struct rte_mbuf *tail = c->receive_tail, *head = packet_meta(tail)->queue_next;
+    if (head == tail)
+        c->receive_tail = NULL;
+    else
+        packet_meta(tail)->queue_next = packet_meta(head)->queue_next;
+    c->receive_queued -= head->data_len;
+    w->packets_held--;
+    return head;
+}
+
+void tcp_receive_trim(struct tcb *c, uint32_t n)
+{
+    struct rte_mbuf *head = tcp_receive_head(c);
+    packet_trim_front(head, n);
+    packet_meta(head)->length -= n;
+    c->receive_queued -= n;
 }
 
 void tcp_receive_free(struct mr_worker *w, struct tcb *c)

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SERVER_PORT 7777
+#define SERVER_PORT FLOW_SERVER_PORT
 #define CLOSED_PORT 9
 #define CLIENT_PORT 20000
 #define POISON      0xdd
@@ -337,21 +337,27 @@ static void stream_opened(struct mr_stream *s)
 static const struct mr_stream_handler connect_handler = {
     .on_open = stream_opened, .on_data = stream_data, .on_writable = stream_writable, .on_close = stream_close};
 
+struct flow *flow_by_port(struct flow_set *s, uint16_t port)
+{
+    for (unsigned i = 0; i < s->count; i++)
+        if (s->flow[i].plan.kind == FLOW_CONNECT && s->flow[i].port[0] == port)
+            return &s->flow[i];
+    return NULL;
+}
+
 /* The flow that a stream of the listener belongs to: by the client's port. */
 static void stream_accepted(struct mr_stream *s)
 {
     struct flow_set *set = mr_stream_context(s);
     struct mr_endpoint remote;
     mr_stream_remote(s, &remote);
-    for (unsigned i = 0; i < set->count; i++) {
-        struct flow *f = &set->flow[i];
-        if (f->plan.kind != FLOW_CONNECT || f->port[0] != remote.port)
-            continue;
-        mr_stream_set_context(s, &f->side[1]);
-        stream_opened(s);
+    struct flow *f = flow_by_port(set, remote.port);
+    if (!f) {
+        world_fail(set->world, "a stream from port %u, where nobody connected", remote.port);
         return;
     }
-    world_fail(set->world, "a stream from port %u, where nobody connected", remote.port);
+    mr_stream_set_context(s, &f->side[1]);
+    stream_opened(s);
 }
 
 /* A stream that fails before on_open is not handed over, so this context is always a side's. */
@@ -401,7 +407,7 @@ static void flow_init(struct flow_set *s, unsigned number, uint64_t seed, const 
         struct flow_side *side = &f->side[i];
         side->flow = f;
         side->index = i;
-        side->worker = s->world->host[!i].worker;
+        side->worker = s->world->host[s->host[i]].worker;
         side->plan = plan->side[i];
         mr_random_seed(&side->random, seed + 2 * number + i);
         side->key = mr_random_next(&side->random);
@@ -415,9 +421,15 @@ static void flow_init(struct flow_set *s, unsigned number, uint64_t seed, const 
 void flow_set_create(struct flow_set *s, struct world *w, uint64_t seed, const struct flow_plan *plans, unsigned count,
                      const struct mr_stream_options *listen)
 {
-    *s = (struct flow_set){.world = w, .count = count, .flow = calloc(count, sizeof *s->flow)};
+    flow_set_create_relayed(s, w, seed, plans, count, listen, 0);
+}
+
+void flow_set_create_relayed(struct flow_set *s, struct world *w, uint64_t seed, const struct flow_plan *plans,
+                             unsigned count, const struct mr_stream_options *listen, unsigned server)
+{
+    *s = (struct flow_set){.world = w, .count = count, .flow = calloc(count, sizeof *s->flow), .host = {1, server}};
     struct mr_endpoint local = {.port = SERVER_PORT};
-    int error = mr_listen(w->host[0].worker, &local, &listen_handler, listen, s, &s->listener);
+    int error = mr_listen(w->host[server].worker, &local, &listen_handler, listen, s, &s->listener);
     if (!s->flow || error != MR_OK) {
         fprintf(stderr, "flow: cannot listen: %s\n", mr_error_text(error));
         exit(99);
@@ -513,7 +525,7 @@ static void side_judge(struct flow_side *side)
 
 static void flow_judge(struct flow_set *s, struct flow *f, bool harsh)
 {
-    bool gave_up = false;
+    bool gave_up = f->relay_gave_up;
     for (unsigned i = 0; i < 2; i++)
         gave_up |= f->side[i].over && reason_gives_up(f->side[i].reason);
     /* The listener forgot the handshake after a minute of lost SYN+ACKs, just as one of them arrived. */

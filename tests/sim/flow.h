@@ -10,6 +10,8 @@
 
 #include "tests/sim/world.h"
 
+#define FLOW_SERVER_PORT 7777
+
 enum flow_kind {
     FLOW_CONNECT,      /* side 0 connects to the listener of side 1 */
     FLOW_SIMULTANEOUS, /* both connect to each other at the same time */
@@ -68,14 +70,16 @@ struct flow {
     struct flow_side side[2];
     struct mr_timer start;
     struct flow_set *set;
+    bool relay_gave_up; /* what stands between the sides ended it for want of an answer or of memory */
 };
 
-/* All flows of a world between host 0 and host 1 (side 1 is host 0, the server). */
+/* All flows of a world: from host 1 to host 0, the server (side 1), or through a relay on host 0 to the server on host 2. */
 struct flow_set {
     struct world *world;
     unsigned count;
     struct flow *flow; /* array */
     struct mr_listener *listener;
+    unsigned host[2];   /* of side 0 and side 1 */
     uint64_t progress;  /* grows with each event or byte: to see stalls */
     bool calling;       /* inside a call of the API: no event may come */
     struct loan *loans; /* lent memory, kept until the end */
@@ -85,6 +89,14 @@ struct flow_set {
 /* Takes `plans`; the flows start by themselves as the world runs. `listen` are the options of the listener. */
 void flow_set_create(struct flow_set *s, struct world *w, uint64_t seed, const struct flow_plan *plans, unsigned count,
                      const struct mr_stream_options *listen);
+
+/* The same with the servers on `server`: clients connect to host 0 all the same, which must relay from a port to the same
+ * port of its own. */
+void flow_set_create_relayed(struct flow_set *s, struct world *w, uint64_t seed, const struct flow_plan *plans,
+                             unsigned count, const struct mr_stream_options *listen, unsigned server);
+
+/* The flow whose client has this port; NULL. */
+struct flow *flow_by_port(struct flow_set *s, uint16_t port);
 
 /* Every flow is over on both sides. */
 bool flow_set_over(const struct flow_set *s);

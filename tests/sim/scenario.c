@@ -151,6 +151,19 @@ void scenario_draw(struct scenario *s, uint64_t seed, struct rte_mempool *const 
         s->plan[i].start = between(&r, 0, 5 * MR_SECOND);
 }
 
+void scenario_draw_relayed(struct scenario *s, uint64_t seed, struct rte_mempool *const large[3],
+                           struct rte_mempool *const small[3])
+{
+    scenario_draw(s, seed, large, small);
+    s->world.hosts = 3;
+    s->world.pool[2] = s->small_pool ? small[2] : large[2];
+    s->count = s->count > 40 ? 40 : s->count;
+    for (unsigned i = 0; i < s->count; i++) {
+        s->plan[i].kind = s->plan[i].kind == FLOW_SIMULTANEOUS ? FLOW_CONNECT : s->plan[i].kind;
+        watch_for_silence(&s->plan[i], &s->listen);
+    }
+}
+
 static int describe_path(const struct path_options *p, char *text, size_t bytes)
 {
     return snprintf(text, bytes,

@@ -29,6 +29,10 @@ struct scenario_result {
 void scenario_draw(struct scenario *s, uint64_t seed, struct rte_mempool *const large[2],
                    struct rte_mempool *const small[2]);
 
+/* The same for a relay on host 0 between host 1 and host 2: connections only, all of which watch for silence. */
+void scenario_draw_relayed(struct scenario *s, uint64_t seed, struct rte_mempool *const large[3],
+                           struct rte_mempool *const small[3]);
+
 /* One line that tells what was drawn. */
 void scenario_describe(const struct scenario *s, char *text, size_t bytes);
 

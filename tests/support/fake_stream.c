@@ -188,7 +188,6 @@ void fake_lends_release(struct mr_stream *s, uint64_t upto)
 /* Copies, which nobody can tell here. A target that is over is no broken rule: nothing moves. */
 size_t mr_stream_splice(struct mr_stream *from, struct mr_stream *to, size_t n)
 {
-    fake_demand(from != to, "a stream was spliced to itself");
     fake_demand(usable(from)->worker == to->worker, "streams of two workers were spliced");
     fake_demand(!to->close_delivered, "a stream was spliced to after its on_close");
     if (to->shutdown || to->finished)
