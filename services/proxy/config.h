@@ -154,6 +154,7 @@ extern const struct mr_config_key proxy_keys[]; /* ends with name NULL */
 
 /* What a table cannot say: names that are twice there, references to nothing, ... One line in `message`. */
 bool proxy_config_check(const void *config, char *message, size_t message_bytes);
+bool proxy_config_check_value(const void *config, const void **value, char *message, size_t message_bytes);
 
 /* Presets that depend on other values: names of listeners, routes and backends, idle timeouts by mode, what maglev hashes. On a checked
  * copy whose strings are from malloc; false: no memory. Harmless twice. */
