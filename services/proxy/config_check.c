@@ -75,9 +75,8 @@ static bool names_differ(struct check *c, struct named *names, unsigned n, const
         qsort(names, n, sizeof *names, named_compare);
     for (unsigned i = 0; good && i < n; i++) {
         if (!name_possible(names[i].name))
-            good = fault(c, names[i].value,
-                         "%s '%.140s'%s: expected a name of 1 to 128 characters without spaces", what,
-                         names[i].name, where);
+            good = fault(c, names[i].value, "%s '%.140s'%s: expected a name of 1 to 128 characters without spaces",
+                         what, names[i].name, where);
         else if (i > 0 && !strcmp(names[i].name, names[i - 1].name))
             good =
                 fault(c, names[i].value, "%s '%s'%s stands twice, expected another name", what, names[i].name, where);

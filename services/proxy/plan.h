@@ -21,6 +21,9 @@
 struct proxy;
 struct proxy_shared;
 
+#define PLAN_LISTENER_SLOTS (2 * PROXY_LISTENERS_MAX) /* as many may drain as there are */
+#define PLAN_WEIGHT_UNIT    256                       /* of a balancer's weights, for one of the configuration */
+
 struct plan_backend {
     const struct proxy_backend_config *config;
     uint32_t slot;       /* of struct proxy's backends */
@@ -98,6 +101,8 @@ void plan_let_go(struct proxy_plan *plan);
  * drain. MR_OK, or the error of a listener that could not be opened (in *failed): then nothing has changed on this worker. `next` may also
  * be one that was in use before, to take a change back. */
 int plan_apply(struct proxy *p, struct proxy_plan *next, const struct plan_listener **failed);
+/* The service stops: no listener listens any more, and all that is under way drains. */
+void plan_stop(struct proxy *p);
 /* The worker has no plan any more. */
 void plan_leave(struct proxy *p);
 

@@ -52,7 +52,7 @@ struct proxy {
     struct proxy_limits_config limits; /* as of start: what tables were sized by */
     bool stopping;
 
-    struct proxy_listener *listeners;   /* by slot: PROXY_LISTENERS_MAX */
+    struct proxy_listener *listeners;   /* by slot: PLAN_LISTENER_SLOTS */
     struct upstream_state *upstreams;   /* by slot: limits.upstreams */
     struct upstream_backend *backends;  /* by slot: limits.backends */
     struct upstream_table *connections; /* upstream/: pool of connections to backends */
@@ -64,8 +64,11 @@ struct proxy {
 
     struct http_clock clock;     /* wall clock and Date */
     struct mr_timer clock_timer; /* sets it anew once a minute, by an offload thread */
-    struct mr_timer drain_timer; /* the earliest drain_until */
+    struct mr_timer drain_timer; /* the earliest drain_until, which is drain_next */
+    mr_time drain_next;
+    int64_t clock_wall_ns; /* that the thread has read */
     bool clock_asked, released;
+    unsigned parts; /* of them, started */
     struct http_wire_limits wire_limits;
 
     struct session_table *sessions; /* http/: made by session_start */
