@@ -10,7 +10,7 @@
 #include "proxy/balance/heap.h"
 #include "proxy/balance/policy.h"
 
-#define WORK ((uint64_t)1 << 40) /* of one choice: strides are exact to 2^-16 at the largest weight, 65535 x 256 */
+#define WORK ((uint64_t)1 << 48) /* of one choice: strides are exact to 2^-24 at the largest weight, 65535 x 256 */
 
 struct turn {
     uint32_t weight; /* by which `wait` counts; 0: it never had one */
@@ -65,8 +65,8 @@ void balance_weighted_changed(struct balance *b, uint32_t member)
     struct turn *t = &w->turns[member];
     uint32_t weight = b->members[member].weight;
     bool in = balance_heap_has(&w->heap, member), takes = balance_takes(b, member);
-    if (in == takes && (!in || t->weight == weight))
-        return; /* its load, or the weight of one that is not in */
+    if (in == takes && (!t->weight || !weight || weight == t->weight))
+        return; /* of one that had no turn yet, or not its weight: nothing waits otherwise */
     uint64_t wait = !t->weight ? first_wait(b, weight) : wait_left(w, member);
     if (t->weight && weight)
         wait = wait_scaled(wait, t->weight, weight);
