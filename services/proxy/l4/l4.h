@@ -33,13 +33,17 @@ struct l4_tcp *l4_tunnel(struct proxy *p, struct mr_stream *client, struct upstr
 void l4_tunnel_on_data(struct l4_tcp *t);
 void l4_tunnel_on_writable(struct l4_tcp *t);
 void l4_tunnel_on_close(struct l4_tcp *t, enum mr_close_reason reason);
+void l4_tunnel_abort(struct l4_tcp *t); /* resets both; the end comes as ever */
+uint64_t l4_tunnel_bytes(const struct l4_tcp *t);
 
-/* What holds a backend slot or listener that drains: calls `each` with the client's address, the age and the bytes so far. */
+/* What holds a backend slot or listener that drains: calls `each` with the client's address, the age and the bytes so far. Tunnels are their
+ * owner's to list and to cut. */
 void l4_each(const struct proxy *p,
              void (*each)(void *argument, const struct mr_endpoint *client, uint32_t backend_slot, mr_time age,
                           uint64_t bytes),
              void *argument);
-/* Resets the connections of a backend slot (UINT32_MAX: all) whose plan is not the current one. */
+/* Resets the connections of a backend slot (UINT32_MAX: all) whose plan is not the current one, or all when the instance stops. UDP flows need none of this: they move
+ * to another backend with the next datagram. */
 void l4_cut(struct proxy *p, uint32_t backend_slot);
 
 #endif
