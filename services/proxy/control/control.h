@@ -16,7 +16,7 @@ bool proxy_reconfigure(void *shared, const struct mr_control *control, const voi
                        size_t message_bytes);
 const void *proxy_configuration(void *shared);
 
-/* Makes `config` (taken) what runs on all workers. False: `message` says why, and what ran before runs on. */
+/* Makes `config` (taken; checked) what runs on all workers, with s->lock held. False: `message` says why, and what ran before runs on. */
 bool control_commit(struct proxy_shared *s, const struct mr_control *control, struct proxy_config *config,
                     char *message, size_t message_bytes);
 

@@ -1,0 +1,121 @@
+/* Commands on what the caches keep. */
+#include <string.h>
+
+#include "proxy/control/gather.h"
+#include "proxy/control/words.h"
+
+#define PURGE_TEXT_MAX 4096
+
+enum purge_kind { PURGE_URL, PURGE_TAG, PURGE_ALL, PURGE_KINDS };
+
+struct purge {
+    struct proxy_shared *shared;
+    enum purge_kind kind;
+    bool soft, cache; /* `cache`: the worker has one */
+    uint64_t purged;
+    char text[PURGE_TEXT_MAX];
+    struct {
+        uint16_t start, length;
+    } scheme, host, target; /* in `text`; of a tag: `target` */
+};
+
+static uint64_t purge_cache(const struct purge *p, struct hcache *cache)
+{
+    const uint8_t *text = (const uint8_t *)p->text;
+    struct mr_span scheme = {text + p->scheme.start, p->scheme.length}, host = {text + p->host.start, p->host.length},
+                   target = {text + p->target.start, p->target.length};
+    switch (p->kind) {
+    case PURGE_URL:
+        return hcache_purge_url(cache, scheme, host, target, p->soft);
+    case PURGE_TAG:
+        return hcache_purge_tag(cache, target, p->soft);
+    default:
+        return hcache_purge_all(cache, p->soft);
+    }
+}
+
+static void purge_run(struct mr_worker *w, void *argument)
+{
+    struct purge *p = argument;
+    struct hcache *cache = p->shared->instances[mr_worker_index(w)]->cache;
+    p->cache = cache != NULL;
+    p->purged = cache ? purge_cache(p, cache) : 0;
+}
+
+/* "http://Host/target" in the form of the cache's keys. */
+static bool take_url(struct control_call *c, struct purge *p, const char *url)
+{
+    size_t n = strlen(url);
+    const char *host = strstr(url, "://"), *target = host ? strchr(host + 3, '/') : NULL;
+    if (n >= sizeof p->text || !host || host == url || host[3] == 0 || host[3] == '/') {
+        c->wrong = control_say("expected a whole URL such as http://example.com/page instead of '%.60s'", url);
+        return false;
+    }
+    size_t authority = (size_t)((target ? target : url + n) - url);
+    for (size_t i = 0; i < n; i++)
+        p->text[i] = (char)(i < authority && url[i] >= 'A' && url[i] <= 'Z' ? url[i] | 0x20 : url[i]);
+    p->text[n] = 0;
+    if (!target && n + 1 < sizeof p->text)
+        p->text[n++] = '/';
+    p->scheme.length = (uint16_t)(host - url);
+    p->host.start = (uint16_t)(host + 3 - url);
+    p->host.length = (uint16_t)(authority - p->host.start);
+    p->target.start = (uint16_t)authority;
+    p->target.length = (uint16_t)(n - authority);
+    return true;
+}
+
+static bool take_tag(struct control_call *c, struct purge *p, const char *tag)
+{
+    size_t n = strlen(tag);
+    if (n == 0 || n >= sizeof p->text) {
+        c->wrong = control_say("expected a tag of 1 to %d characters", PURGE_TEXT_MAX - 1);
+        return false;
+    }
+    memcpy(p->text, tag, n);
+    p->target.length = (uint16_t)n;
+    return true;
+}
+
+static bool take_words(struct control_call *c, struct purge *p)
+{
+    static const char *const kinds[] = {"url", "tag", "all"};
+    unsigned kind = 0;
+    while (kind < PURGE_KINDS && strcmp(c->argv[1], kinds[kind]))
+        kind++;
+    int words = kind == PURGE_ALL ? 2 : 3;
+    p->kind = (enum purge_kind)kind;
+    p->soft = c->argc == words + 1 && !strcmp(c->argv[words], "soft");
+    if (kind == PURGE_KINDS || c->argc != words + p->soft) {
+        c->wrong = control_say("expected: purge url URL | tag TAG | all, then [soft]");
+        return false;
+    }
+    return kind == PURGE_URL ? take_url(c, p, c->argv[2]) : kind == PURGE_TAG ? take_tag(c, p, c->argv[2]) : true;
+}
+
+bool control_purge(struct control_call *c)
+{
+    struct purge p = {.shared = c->shared};
+    uint64_t purged = 0;
+    unsigned done = 0;
+    bool cache = false;
+    if (!take_words(c, &p))
+        return false;
+    for (unsigned i = 0; i < c->control->workers; i++) {
+        if (control_run(c->control, i, purge_run, &p, sizeof p) != MR_OK)
+            continue;
+        done++;
+        purged += p.purged;
+        cache |= p.cache;
+    }
+    if (done && !cache) {
+        c->wrong = control_say("there is no cache: cache.bytes is 0");
+        return false;
+    }
+    control_answer_number(&c->answer, "workers", done);
+    control_answer_number(&c->answer, "purged", purged);
+    if (done < c->control->workers)
+        control_answer_format(&c->answer, "warning", "%u of %u workers did not answer: they keep theirs",
+                              c->control->workers - done, c->control->workers);
+    return true;
+}
