@@ -243,6 +243,57 @@ static void an_answer_of_another_shape_does_no_harm(void **state)
     }
 }
 
+static void an_answer_becomes_lines_and_tables(void **state)
+{
+    json_t *answer = parsed("{\"ok\": true, \"version\": 7, \"warning\": \"slow\", \"older\": [], \"backends\": ["
+                            "{\"name\": \"b1\", \"weight\": 5, \"up\": true},"
+                            "{\"name\": \"l\u00e4nger\", \"weight\": 10000, \"latency\": 0.25}],"
+                            "\"request\": [\"GET / HTTP/1.1\", \"Host: a\"], \"cache\": {\"hits\": 3}}");
+    FILE *f = begin();
+    format_answer(answer, f);
+    fclose(f);
+    assert_string_equal(text, "version: 7\n"
+                              "warning: slow\n"
+                              "older: none\n"
+                              "backends:\n"
+                              "  name    weight  up   latency\n"
+                              "  b1           5  yes        -\n"
+                              "  l\u00e4nger   10000  -       0.25\n"
+                              "request:\n"
+                              "  GET / HTTP/1.1\n"
+                              "  Host: a\n"
+                              "cache:\n"
+                              "  hits             3\n");
+    json_decref(answer);
+}
+
+static void the_proxys_numbers_carry_their_upstream_and_backend(void **state)
+{
+    static const char *const lines[] = {
+        "# TYPE millrace_proxy_backend_up gauge\n"
+        "millrace_proxy_backend_up{upstream=\"app\",backend=\"b\\\"1\"} 1\n"
+        "millrace_proxy_backend_up{upstream=\"app\",backend=\"b2\"} 0\n",
+        "\nmillrace_proxy_backend_responses_total{upstream=\"app\",backend=\"b2\",class=\"5xx\"} 9\n",
+        "# TYPE millrace_proxy_backend_requests_total counter\n"
+        "millrace_proxy_backend_requests_total{upstream=\"app\",backend=\"b\\\"1\"} 12\n",
+        "\nmillrace_proxy_backend_latency_milliseconds{upstream=\"app\",backend=\"b\\\"1\"} 0.125\n",
+        "\nmillrace_proxy_upstream_retries_total{upstream=\"app\"} 4\n",
+        "# HELP millrace_proxy_cache_hits_total requests answered by a fresh response\n"
+        "# TYPE millrace_proxy_cache_hits_total counter\nmillrace_proxy_cache_hits_total 3\n",
+    };
+    json_t *answer =
+        parsed("{\"backends\": [{\"upstream\": \"app\", \"backend\": \"b\\\"1\", \"state\": \"up\", \"requests\": 12,"
+               "\"latency_ms\": 0.125}, {\"upstream\": \"app\", \"backend\": \"b2\", \"state\": \"down\", \"5xx\": 9}],"
+               "\"upstreams\": [{\"upstream\": \"app\", \"retries\": 4}], \"cache\": {\"hits\": 3}}");
+    FILE *f = begin();
+    format_proxy_prometheus(answer, f);
+    fclose(f);
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
+        if (!strstr(text, lines[i]))
+            fail_msg("there is no '%s' in:\n%s", lines[i], text);
+    json_decref(answer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -253,6 +304,8 @@ int main(void)
         cmocka_unit_test(prometheus_of_every_declared_counter_is_well_formed),
         cmocka_unit_test(conns_prints_as_ss_does),
         cmocka_unit_test(an_answer_of_another_shape_does_no_harm),
+        cmocka_unit_test(an_answer_becomes_lines_and_tables),
+        cmocka_unit_test(the_proxys_numbers_carry_their_upstream_and_backend),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     free(text);
