@@ -5,7 +5,6 @@
 
 #include <assert.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define SILENT_ENOUGH MR_SECOND
 
@@ -22,8 +21,8 @@ bool l4_flow_table_init(struct proxy *p)
     t->buckets = calloc(buckets, sizeof(struct l4_flow *));
     if (!t->flows || !t->buckets)
         return false;
-    uint64_t key[2] = {mr_random(p->worker), mr_random(p->worker)};
-    memcpy(t->key, key, sizeof t->key);
+    t->key[0] = mr_random(p->worker);
+    t->key[1] = mr_random(p->worker);
     for (uint64_t i = count; i-- > 0;) {
         struct l4_flow *f = &t->flows[i];
         mr_timer_init(&f->timer, flow_expired, f);
@@ -48,7 +47,7 @@ static struct l4_flow **bucket_of(const struct l4_table *t, const struct proxy_l
         const struct proxy_listener *listener;
         uint64_t port;
     } key = {client->address, *local, l, client->port};
-    return &t->buckets[l4_hash(t->key, &key, sizeof key) & t->bucket_mask];
+    return &t->buckets[plan_hash(t->key, &key, sizeof key) & t->bucket_mask];
 }
 
 struct l4_flow *l4_flow_find(const struct proxy_listener *l, const struct mr_datagram *d)

@@ -3,6 +3,7 @@
 #define SERVICES_PROXY_L4_L4_TABLE_H
 
 #include "proxy/l4/l4.h"
+#include "proxy/plan_hash.h"
 #include "proxy/proxy.h"
 
 /* -- TCP ---------------------------------------------------------------------------------------------------------------- */
@@ -68,7 +69,7 @@ struct l4_table {
     struct l4_flow *flows;
     struct l4_flow **buckets;
     uint32_t bucket_mask, flow_count;
-    uint8_t key[16]; /* of the buckets: clients choose their ports, and must not choose our chains */
+    uint64_t key[2]; /* of the buckets: clients choose their ports, and must not choose our chains */
     struct l4_flow *free_flow, *oldest, *youngest;
     uint8_t datagram[L4_DATAGRAM_BYTES_MAX + 128];
 };
@@ -110,11 +111,12 @@ void l4_flow_touch(struct l4_flow *f); /* something came: it is the youngest now
 void l4_flow_end(struct l4_flow *f);
 void l4_flow_table_check(const struct proxy *p); /* invariants; for tests */
 
-/* -- hash.c ------------------------------------------------------------------------------------------------------------------- */
-
-/* SipHash-1-3 (Aumasson and Bernstein 2012). */
-uint64_t l4_hash(const uint8_t key[16], const void *data, size_t n);
-/* What "source" hashes for maglev: the same on every worker, and after a restart. */
-uint64_t l4_hash_source(const struct mr_address *source);
+/* What "source" hashes for maglev: the same on every worker, and after a restart. No key: nothing is gained by him who knows where his
+ * connections go. */
+static inline uint64_t l4_hash_source(const struct mr_address *source)
+{
+    static const uint64_t no_key[2];
+    return plan_hash(no_key, source->bytes, sizeof source->bytes);
+}
 
 #endif
