@@ -26,16 +26,6 @@ static const struct mr_service_counter proxy_counters[] = {
 
 /* -- draining -------------------------------------------------------------------------------------------------------------- */
 
-mr_time proxy_drain_begin(struct proxy *p)
-{
-    mr_time until = mr_now(p->worker) + p->plan->config->drain_timeout;
-    if (!mr_timer_armed(&p->drain_timer) || until < p->drain_next) {
-        p->drain_next = until;
-        mr_timer_set(p->worker, &p->drain_timer, until);
-    }
-    return until;
-}
-
 /* Whether it is time; what comes later is remembered in *next. */
 static bool drain_due(mr_time *until, mr_time now, mr_time *next)
 {

@@ -1,4 +1,4 @@
-/* What sessions take of an instance: buffers, and places at a listener. */
+/* What sessions take of an instance: buffers, places at a listener, and time to end. */
 #include "proxy/proxy.h"
 
 struct proxy_buffer *proxy_buffer_take(struct proxy *p)
@@ -38,4 +38,14 @@ void proxy_listener_leave(struct proxy_listener *l)
 {
     __atomic_store_n(&l->connections, l->connections - 1, __ATOMIC_RELEASE);
     l->proxy->counters[PROXY_SESSIONS]--;
+}
+
+mr_time proxy_drain_begin(struct proxy *p)
+{
+    mr_time until = mr_now(p->worker) + p->plan->config->drain_timeout;
+    if (!mr_timer_armed(&p->drain_timer) || until < p->drain_next) {
+        p->drain_next = until;
+        mr_timer_set(p->worker, &p->drain_timer, until);
+    }
+    return until;
 }

@@ -108,9 +108,10 @@ struct upstream_request {
     void *context;                    /* the caller's */
     /* ------ */
     struct balance_query query;
-    const struct plan_backend *backend; /* chosen; valid from ready to give or drop, in failed and in on_close */
-    struct proxy_plan *plan;            /* that it is of, held */
-    uint32_t slot;                      /* of the backend */
+    const struct plan_backend *backend;   /* chosen; valid from ready to give or drop, in failed and in on_close */
+    struct proxy_plan *plan;              /* that it is of, held */
+    const struct plan_upstream *tried_in; /* what query.tried are members of; for comparison */
+    uint32_t slot;                        /* of the backend */
     struct upstream_connection *connection;
     uint8_t state; /* upstream/ask.c */
     uint8_t why;   /* enum upstream_failure: FAILING */
