@@ -86,7 +86,9 @@ void l4_cut(struct proxy *p, uint32_t backend_slot)
     for (struct l4_tcp *t = p->l4->first_connection, *next; t; t = next) {
         next = t->next;
         bool old = t->plan && (t->plan != p->plan || p->stopping);
-        if (old && (backend_slot == UINT32_MAX || t->slot == backend_slot))
+        bool meant = backend_slot == UINT32_MAX ? t->listener && (!t->listener->plan || p->stopping)
+                                                : t->slot == backend_slot;
+        if (old && meant)
             l4_tcp_abort(t);
     }
 }

@@ -13,7 +13,7 @@
 
 /* -- counts ---------------------------------------------------------------------------------------------------------------- */
 
-static void active_changed(struct upstream_backend *b, int by)
+void backend_active(struct upstream_backend *b, int by)
 {
     upstream_count(&b->active, by);
     if (b->balance)
@@ -24,13 +24,13 @@ void backend_attach(struct upstream_request *q, struct upstream_backend *b)
 {
     q->counted = true;
     b->requests++;
-    active_changed(b, 1);
+    backend_active(b, 1);
 }
 
 void backend_detach(struct upstream_request *q)
 {
     if (q->counted)
-        active_changed(&q->proxy->backends[q->slot], -1);
+        backend_active(&q->proxy->backends[q->slot], -1);
     q->counted = false;
 }
 
@@ -40,23 +40,6 @@ void backend_connections(struct upstream_backend *b, int by)
     backend_refresh(b);
     if (by < 0)
         queue_serve_later(upstream_state_of(b));
-}
-
-void upstream_flow_enter(struct proxy *p, uint32_t slot)
-{
-    p->backends[slot].requests++;
-    active_changed(&p->backends[slot], 1);
-}
-
-void upstream_flow_leave(struct proxy *p, uint32_t slot)
-{
-    active_changed(&p->backends[slot], -1);
-}
-
-bool upstream_flow_may_stay(const struct proxy *p, uint32_t slot)
-{
-    const struct upstream_backend *b = &p->backends[slot];
-    return b->plan && b->plan->config->state != BACKEND_DISABLED && b->health != HEALTH_DOWN;
 }
 
 /* -- fitness --------------------------------------------------------------------------------------------------------------- */

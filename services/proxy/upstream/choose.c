@@ -39,8 +39,8 @@ static const struct plan_backend *choose_removed(struct proxy *p, const struct p
     return best;
 }
 
-const struct plan_backend *backend_choose(struct proxy *p, const struct plan_upstream *u, struct balance_query *query,
-                                          const char *sticky, bool *full)
+const struct plan_backend *backend_choose(struct proxy *p, const struct plan_upstream *u,
+                                          const struct balance_query *query, const char *sticky, bool *full)
 {
     const struct upstream_state *s = &p->upstreams[u->slot];
     const struct plan_upstream *now = s->plan;
@@ -55,14 +55,4 @@ const struct plan_backend *backend_choose(struct proxy *p, const struct plan_ups
     int member = balance_choose(now->balance[mr_worker_index(p->worker)], query);
     *full = member == BALANCE_NONE && s->full > 0;
     return member == BALANCE_NONE ? NULL : &now->backends[member];
-}
-
-int upstream_choose(struct proxy *p, const struct plan_upstream *u, const struct balance_query *query)
-{
-    bool full;
-    struct balance_query q = *query;
-    const struct plan_backend *backend = backend_choose(p, u, &q, NULL, &full);
-    if (!backend)
-        proxy_count(p, PROXY_NO_BACKEND);
-    return backend ? (int)backend->slot : -1;
 }

@@ -67,7 +67,8 @@ enum place { PLACE_READY, PLACE_OPENING, PLACE_FAILED, PLACE_FULL, PLACE_NONE };
 enum place request_place(struct upstream_request *q, struct upstream_state *s);
 
 /* backend.c */
-void backend_refresh(struct upstream_backend *b); /* what its balancer knows of it */
+void backend_refresh(struct upstream_backend *b);        /* what its balancer knows of it */
+void backend_active(struct upstream_backend *b, int by); /* requests and flows under way */
 void backend_attach(struct upstream_request *q, struct upstream_backend *b);
 void backend_detach(struct upstream_request *q);
 void backend_connections(struct upstream_backend *b, int by); /* opened and closed */
@@ -76,8 +77,8 @@ bool backend_is_full(const struct upstream_backend *b);
 void backend_failed(struct upstream_backend *b); /* one more in a row: may eject it */
 
 /* choose.c: NULL: none; *full says whether waiting helps */
-const struct plan_backend *backend_choose(struct proxy *p, const struct plan_upstream *u, struct balance_query *query,
-                                          const char *sticky, bool *full);
+const struct plan_backend *backend_choose(struct proxy *p, const struct plan_upstream *u,
+                                          const struct balance_query *query, const char *sticky, bool *full);
 
 /* budget.c */
 void budget_request(struct upstream_state *s, double share, mr_time now);
