@@ -13,6 +13,7 @@ static struct mr_port *front; /* the listener's */
 static void start(unsigned flows, bool header)
 {
     l4_world_start(2, flows, header);
+    world.connections_max = UINT32_MAX;
     world.listener_config.mode = PROXY_UDP;
     world.listener_config.listen.port = 53;
     assert_int_equal(l4_udp_open(&world.listener), MR_OK);
@@ -75,10 +76,9 @@ static void answers_return_to_who_asked(void **state)
 
 static void datagram_from_a_stranger_is_dropped(void **state)
 {
-    struct mr_endpoint stranger = world.backends[0].address;
     start(8, false);
     say(0, "hello");
-    stranger = world.backends[0].address;
+    struct mr_endpoint stranger = world.backends[0].address;
     stranger.port++;
     fake_datagram_to(fake_port(world.worker, 1), &stranger, "spoofed", 7);
     fake_datagram_to(fake_port(world.worker, 1), &world.backends[1].address, "spoofed", 7);
@@ -124,6 +124,40 @@ static void full_table_keeps_who_speaks(void **state)
     assert_int_equal(world.counters[PROXY_L4_FLOWS], 4);
     unsigned sent = fake_datagrams_sent(world.worker, NULL);
     assert_ptr_equal(fake_datagram_sent(world.worker, sent - 3)->port, fake_datagram_sent(world.worker, 0)->port);
+    l4_world_stop();
+}
+
+/* The listener's own limit counts flows as connections; what has expired is no more counted. */
+static void listener_has_no_more_flows_than_its_limit(void **state)
+{
+    start(8, false);
+    world.connections_max = 2;
+    for (unsigned i = 0; i < 3; i++)
+        say(i, "hello");
+    assert_int_equal(world.counters[PROXY_L4_FLOWS], 2);
+    assert_int_equal(world.counters[PROXY_L4_DROP_FULL], 1);
+    assert_int_equal(world.listener.connections, 2);
+    fake_pass(world.worker, 2 * L4_WORLD_IDLE);
+    assert_int_equal(world.listener.connections, 0);
+    l4_world_stop();
+}
+
+/* With addresses of its own an upstream's flows are spread over them. */
+static void flow_has_a_source_of_its_upstream(void **state)
+{
+    unsigned of[2] = {0, 0};
+    start(8, false);
+    world.upstream_config.source_count = 2;
+    world.upstream_config.sources[0] = mr_address_ip4(0xc6120020);
+    world.upstream_config.sources[1] = mr_address_ip4(0xc6120021);
+    for (unsigned i = 0; i < 8; i++) {
+        struct mr_datagram d;
+        say(i, "hello");
+        fake_datagrams_sent(world.worker, &d);
+        of[mr_address_to_ip4(&d.local.address) - 0xc6120020]++;
+    }
+    assert_int_equal(of[0], 4);
+    assert_int_equal(of[1], 4);
     l4_world_stop();
 }
 
@@ -274,6 +308,8 @@ int main(void)
         cmocka_unit_test(datagram_from_a_stranger_is_dropped),
         cmocka_unit_test(silence_ends_a_flow),
         cmocka_unit_test(full_table_keeps_who_speaks),
+        cmocka_unit_test(listener_has_no_more_flows_than_its_limit),
+        cmocka_unit_test(flow_has_a_source_of_its_upstream),
         cmocka_unit_test(flow_of_a_lost_backend_moves),
         cmocka_unit_test(no_backend_drops_and_ends_the_flow),
         cmocka_unit_test(no_port_drops_and_ends_the_flow),

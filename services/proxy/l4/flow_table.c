@@ -1,5 +1,5 @@
-/* UDP flows by client, listener and address of ours: a hash table with a key of its own, and a list by age. When it is full the flow that was
- * silent longest makes room, if it was silent for a second at least; else the newcomer is dropped. So a flood of addresses that
+/* UDP flows by client, listener and address of ours: a hash table with a key of its own, and a list by age. To its listener a flow is a
+ * connection. When the table is full the flow that was silent longest makes room, if it was silent for a second at least; else the newcomer is dropped. So a flood of addresses that
  * speak once each cannot push out those that are in conversation, nor keep newcomers out for as long as the idle timeout. */
 #include "proxy/l4/l4_table.h"
 
@@ -100,7 +100,7 @@ struct l4_flow *l4_flow_add(struct proxy_listener *l, const struct mr_datagram *
 {
     struct proxy *p = l->proxy;
     struct l4_table *t = p->l4;
-    if (!room_make(p))
+    if (!room_make(p) || !proxy_listener_enter(l))
         return NULL;
     struct l4_flow *f = t->free_flow, **bucket = bucket_of(t, l, &d->remote, &d->local.address);
     mr_time now = mr_now(p->worker);
@@ -141,6 +141,7 @@ void l4_flow_end(struct l4_flow *f)
         upstream_flow_leave(p, f->slot);
     if (f->port)
         mr_datagram_close(f->port);
+    proxy_listener_leave(f->listener);
     f->next_in_bucket = t->free_flow;
     t->free_flow = f;
     t->flow_count--;

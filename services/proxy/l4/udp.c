@@ -41,11 +41,16 @@ static bool backend_stays(const struct l4_flow *f)
     return f->slot != UINT32_MAX && u && u->slot == f->upstream && upstream_flow_may_stay(f->proxy, f->slot);
 }
 
-/* The upstream's own addresses are for connections; a port is bound to any, and the route chooses. */
+/* From one of the upstream's own addresses, by the hash of the port that the client has; or from any, and the route chooses. */
 static bool port_open(struct l4_flow *f)
 {
-    const struct mr_endpoint any = {0};
-    return f->port || mr_datagram_open(f->proxy->worker, &any, &backend_handler, f, &f->port) == MR_OK;
+    const struct proxy_upstream_config *config = f->listener->plan->upstream->config;
+    struct mr_endpoint local = {0};
+    if (f->port)
+        return true;
+    if (config->source_count)
+        local.address = config->sources[f->client.port % config->source_count];
+    return mr_datagram_open(f->proxy->worker, &local, &backend_handler, f, &f->port) == MR_OK;
 }
 
 /* False: the datagram is dropped, and counted; a flow that cannot go anywhere is ended. */
