@@ -21,25 +21,30 @@ enum health_verdict {
 enum health_result {
     HEALTH_GOOD,
     HEALTH_REFUSED,
+    HEALTH_UNREACHABLE,
     HEALTH_TIMEOUT,
     HEALTH_RESET,
+    HEALTH_ENDED,
     HEALTH_STATUS,
     HEALTH_MALFORMED,
-    HEALTH_NO_MEMORY
+    HEALTH_NO_MEMORY, /* a check could not be made, for want of memory, a port or an address of ours: counts neither way */
 };
 const char *health_result_text(enum health_result r);
+const char *health_verdict_text(enum health_verdict v);
 
-/* Flap damping: a backend that changed its verdict often lately must pass more checks in a row before it is up again: `rise` doubles with
- * each change within the last 10 intervals x rise, up to 8 times. */
+/* The first good check says that a new backend is up. Flap damping: a change of the verdict sooner than 10 intervals x rise after the one
+ * before is a flap; each in a row doubles the `rise` that the backend needs to be up again, to at most 8 times; they are forgotten when
+ * that time passes without a change. */
 struct health {
     enum health_verdict verdict;
     enum health_result last;
     uint32_t in_a_row; /* of the kind that contradicts the verdict */
     uint32_t flaps;
-    mr_time changed, next; /* when the verdict last changed; when the next check is due */
+    mr_time changed, next; /* when the verdict last changed, 0: never; when the next check is due */
     uint64_t checks, failures;
 };
 
+/* The first check is due within a second, or within the interval when that is shorter. */
 void health_init(struct health *h, const struct proxy_health_config *config, struct mr_random *random, mr_time now);
 /* True: the verdict has changed. Sets h->next. */
 bool health_report(struct health *h, const struct proxy_health_config *config, struct mr_random *random,
