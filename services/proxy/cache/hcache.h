@@ -49,6 +49,11 @@ enum hcache_forward {
     HCACHE_FORWARD_STALE,
 };
 
+struct hcache_queue {
+    struct hcache_request *first, **last;
+    unsigned count;
+};
+
 /* Embedded in a session; all zero before the first lookup of a request. */
 struct hcache_request {
     /* set by the caller */
@@ -64,13 +69,15 @@ struct hcache_request {
     struct hcache_entry *entry; /* HIT, STALE, VALIDATE: held until hcache_end */
     bool fetches;               /* holds the fetch of this key: must end by fill, validated or hcache_end */
     uint64_t key;
-    struct hcache_request *next, **link; /* among holders of a fetch, waiters, or those to be woken */
-    struct hcache_request *waiters, **waiters_end;
-    unsigned waiter_count;
+    struct hcache_request *next, **link; /* in `queue`: it waits, or is about to be woken */
+    struct hcache_queue *queue;
+    struct hcache_queue waiters;                       /* for the fetch that we hold */
+    struct hcache_request *holder_next, **holder_link; /* among all who hold a fetch */
     struct hcache_fill *fill;
     enum hcache_forward forward;
-    bool asked, waited, granted, collapsed, stored;
-    bool listed; /* in the table of holders */
+    bool waited;  /* it does so once */
+    bool granted; /* the fetch was handed to it, and it was not called yet */
+    bool stored, validated;
     uint16_t forward_status;
     uint64_t sequence; /* of purges: what is fetched for us is as old as this */
     int64_t asked_seconds;
