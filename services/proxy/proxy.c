@@ -274,4 +274,7 @@ const struct mr_service proxy_service = {
     .start = proxy_start,
     .stop = proxy_stop,
     .release = proxy_release,
+    .command = proxy_command,
+    .reconfigure = proxy_reconfigure,
+    .configuration = proxy_configuration,
 };
