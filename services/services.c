@@ -3,5 +3,6 @@
 #include "cache/cache.h"
 #include "echo/echo.h"
 #include "http/http.h"
+#include "proxy/proxy.h"
 
-const struct mr_service *const services_all[] = {&cache_service, &echo_service, &http_service, NULL};
+const struct mr_service *const services_all[] = {&cache_service, &echo_service, &http_service, &proxy_service, NULL};

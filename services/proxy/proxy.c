@@ -102,8 +102,6 @@ static const struct {
     void (*release)(struct proxy *p);
 } parts[] = {
     {upstream_start, upstream_stop, upstream_release},
-    {health_start, health_stop, health_release},
-    {hcache_start, NULL, hcache_release},
     {l4_start, l4_stop, l4_release},
     {session_start, session_stop, session_release},
 };
@@ -274,7 +272,4 @@ const struct mr_service proxy_service = {
     .start = proxy_start,
     .stop = proxy_stop,
     .release = proxy_release,
-    .command = proxy_command,
-    .reconfigure = proxy_reconfigure,
-    .configuration = proxy_configuration,
 };
