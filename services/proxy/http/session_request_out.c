@@ -42,7 +42,8 @@ static void write_line(struct session *s, const struct session_view *v, struct s
 static void put_local(const struct session *s, struct session_writer *w)
 {
     char text[MR_ENDPOINT_TEXT_MAX];
-    session_put(w, mr_endpoint_text(&s->local, text), strlen(text));
+    mr_endpoint_text(&s->local, text);
+    session_put(w, text, strlen(text));
 }
 
 static void write_host(struct session *s, const struct session_view *v, struct session_writer *w)
