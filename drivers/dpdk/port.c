@@ -195,6 +195,7 @@ static void links_fill(struct dpdk_port *port, const struct dpdk_port_config *co
 {
     uint8_t mac[6];
     mac_choose(port, config, mac);
+    bool rss = rss_read(port);
     for (uint16_t q = 0; q < port->queues; q++) {
         if (conf->intr_conf.rxq)
             event_interrupt_find(&port->links[q]);
@@ -202,12 +203,13 @@ static void links_fill(struct dpdk_port *port, const struct dpdk_port_config *co
         memcpy(out[q].mac, mac, sizeof mac);
         out[q].mtu = (uint16_t)conf->rxmode.mtu;
         out[q].offloads = offload_report(conf);
+        out[q].rss = rss ? &port->links[q].rss : NULL;
     }
     port->open_links = port->queues;
     mr_log(MR_LOG_INFO, "dpdk",
-           "port %s open kind=%s queues=%u mtu=%u mac=%02x:%02x:%02x:%02x:%02x:%02x offloads=0x%x interrupt=%s",
+           "port %s open kind=%s queues=%u mtu=%u mac=%02x:%02x:%02x:%02x:%02x:%02x offloads=0x%x interrupt=%s rss=%s",
            port->name, port->kind->name, port->queues, conf->rxmode.mtu, mac[0], mac[1], mac[2], mac[3], mac[4], mac[5],
-           out[0].offloads, port->links[0].event_fd >= 0 ? "yes" : "no");
+           out[0].offloads, port->links[0].event_fd >= 0 ? "yes" : "no", rss ? "yes" : "no");
 }
 
 static int port_open(struct dpdk_port *port, const struct dpdk_port_config *config, struct rte_mempool *const *pools,

@@ -21,6 +21,19 @@ enum mr_link_offload {
     MR_LINK_TX_POOL_ONLY = 1 << 7,     /* a limit: only pool memory can be transmitted (DMA), lent memory is copied */
 };
 
+#define MR_LINK_RETA_MAX 2048
+
+/* How the device spreads what it receives over its queues: the Toeplitz hash of a packet's source and destination address,
+ * and source and destination port where `tcp` and `udp` say so, all in network order; then queue reta[hash % reta_entries]. */
+struct mr_link_rss {
+    const uint8_t *key;
+    unsigned key_bytes; /* at least 16 */
+    const uint16_t *reta;
+    unsigned reta_entries; /* a power of two, at most MR_LINK_RETA_MAX */
+    uint16_t queue;        /* this link's: what comes here has reta[...] == queue */
+    bool tcp, udp;         /* ports are part of the hash */
+};
+
 struct mr_link_statistics {
     uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes;
     uint64_t rx_missed;    /* the device had no descriptor or the pool no mbuf */
@@ -35,6 +48,7 @@ struct mr_link {
     uint8_t mac[6];
     uint16_t mtu;      /* bytes of IP datagram */
     uint32_t offloads; /* enum mr_link_offload */
+    const struct mr_link_rss *rss; /* NULL: one queue, or nobody knows which flow comes to which; lives as long as the link */
 
     /* At most `max` frames, FCS stripped, into `burst`; the caller owns them. Never blocks. */
     uint16_t (*receive)(void *self, struct rte_mbuf **burst, uint16_t max);

@@ -48,6 +48,8 @@ void udp_error(struct mr_worker *w, const struct mr_endpoint *local, const struc
 /* tcp/: `m` starts at the TCP header. Gathers; tcp_in_burst processes what was gathered. */
 bool tcp_init(struct mr_worker *w, const struct worker_limits *limits, const char *congestion);
 void tcp_release(struct mr_worker *w);
+/* An interface was added: what its device does with flows is looked at. False: no memory. */
+bool tcp_add_netif(struct mr_worker *w, const struct netif *n);
 void tcp_in_gather(struct mr_worker *w, struct rte_mbuf *m, const struct mr_address *source,
                    const struct mr_address *destination);
 void tcp_in_burst(struct mr_worker *w);

@@ -69,6 +69,10 @@ int worker_add_link(struct mr_worker *w, struct mr_link *link, struct netif **ou
     memcpy(n->mac, link->mac, sizeof n->mac);
     n->mtu = link->mtu;
     n->offloads = link->offloads;
+    if (!tcp_add_netif(w, n)) {
+        free(n);
+        return MR_ERROR_NO_MEMORY;
+    }
     w->netif[w->netif_count++] = n;
     *out = n;
     return MR_OK;

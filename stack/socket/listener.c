@@ -5,8 +5,8 @@
 #include "stack/route/route.h"
 #include "stack/tcp/tcp.h"
 
-#define KEEPALIVE_INTERVAL_S 75
-#define KEEPALIVE_PROBES 9
+#define KEEPALIVE_INTERVAL_S  75
+#define KEEPALIVE_PROBES      9
 #define RECEIVE_SCALE_MINIMUM 7 /* room for a window of 8 MB, in steps of 128 bytes */
 
 static uint32_t budget_complete(uint32_t budget)
@@ -35,8 +35,8 @@ static void options_complete(struct mr_stream_options *o, const struct mr_stream
 }
 
 /* One reference, the caller's. MR_OK, MR_ERROR_UNKNOWN, MR_ERROR_NO_MEMORY. */
-static int binding_new(struct mr_worker *w, const struct mr_stream_handler *handler, const struct mr_stream_options *options,
-                       struct stream_binding **out)
+static int binding_new(struct mr_worker *w, const struct mr_stream_handler *handler,
+                       const struct mr_stream_options *options, struct stream_binding **out)
 {
     struct tcp *tcp = w->tcp;
     int algorithm = options && options->congestion ? tcp_algorithm_find(options->congestion) : tcp->algorithm;
@@ -126,9 +126,26 @@ static int connect_binding(struct mr_worker *w, const struct mr_stream_handler *
     return MR_OK;
 }
 
+/* A port for key->local or, when `any` will do and its ports to this remote are taken, for the other addresses of the
+ * interface, in turn. */
+static bool connect_port(struct mr_worker *w, const struct netif *n, bool any, struct flow_key *key,
+                         uint32_t *sequence_min)
+{
+    if (tcp_port_choose(w, n, key, sequence_min))
+        return true;
+    const struct mr_address first = key->local;
+    for (unsigned i = 0; any && i < n->address_count; i++) {
+        key->local = n->address[i].address;
+        if (mr_address_is_ip4(&key->local) == mr_address_is_ip4(&first) && !mr_address_equal(&key->local, &first) &&
+            tcp_port_choose(w, n, key, sequence_min))
+            return true;
+    }
+    return false;
+}
+
 /* Source address, port and the checks of RFC 9293 3.10.1. */
 static int connect_key(struct mr_worker *w, const struct mr_endpoint *local, const struct mr_endpoint *remote,
-                       struct flow_key *key)
+                       struct flow_key *key, uint32_t *sequence_min)
 {
     struct route_result route;
     if (!remote->port || mr_address_is_any(&remote->address) || route_is_group(w, &remote->address))
@@ -138,9 +155,10 @@ static int connect_key(struct mr_worker *w, const struct mr_endpoint *local, con
     bool chosen = local && !mr_address_is_any(&local->address);
     if (chosen && !route_is_local(w, &local->address))
         return MR_ERROR_NO_ADDRESS;
-    *key = (struct flow_key){chosen ? local->address : route.source, remote->address, local ? local->port : 0, remote->port};
+    *key = (struct flow_key){chosen ? local->address : route.source, remote->address, local ? local->port : 0,
+                             remote->port};
     if (!key->local_port)
-        return tcp_choose_port(w, key) ? MR_OK : MR_ERROR_NO_PORT;
+        return connect_port(w, route.netif, !chosen, key, sequence_min) ? MR_OK : MR_ERROR_NO_PORT;
     return table_lookup(&w->tcp->table, key, table_hash(&w->tcp->table, key)) == FLOW_NONE ? MR_OK : MR_ERROR_IN_USE;
 }
 
@@ -150,17 +168,25 @@ int mr_connect(struct mr_worker *w, const struct mr_endpoint *local, const struc
 {
     struct flow_key key;
     struct stream_binding *binding;
+    uint32_t sequence_min = 0;
     if (!handler || !handler->on_close)
         return MR_ERROR_INVALID;
-    int error = connect_key(w, local, remote, &key);
+    int error = connect_binding(w, handler, options, &binding);
     if (!error)
-        error = connect_binding(w, handler, options, &binding);
+        error = connect_key(w, local, remote, &key, &sequence_min);
     if (error)
         return error;
+    bool port_chosen = !local || !local->port;
     struct tcb *c = tcp_conn_new(w, &key, binding, context);
-    if (!c)
+    if (!c) {
+        if (port_chosen)
+            tcp_port_release(w, &key);
         return MR_ERROR_NO_MEMORY;
+    }
+    c->flags |= port_chosen ? TCB_PORT_CHOSEN : 0;
     c->snd_una = tcp_initial_sequence(w, &key);
+    if (sequence_min && seq_lt(c->snd_una, sequence_min))
+        c->snd_una = sequence_min;
     c->snd_nxt = c->snd_max = c->snd_una + 1;
     c->ts_offset = tcp_timestamp_offset(w, &key);
     c->mss = TCP_MSS_DEFAULT_IP4; /* until the peer has told its own */

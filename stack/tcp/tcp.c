@@ -39,7 +39,6 @@ bool tcp_init(struct mr_worker *w, const struct worker_limits *limits, const cha
     if (algorithm < 0)
         return false;
     tcp->algorithm = (uint8_t)algorithm;
-    tcp->port_counter = mr_random_next(&w->random);
     uint32_t n = limits->connections;
     struct hash_key table_key = {mr_random_next(&w->random) ^ w->secret.k0, mr_random_next(&w->random) ^ w->secret.k1};
     tcp->list_bytes = n * sizeof(void *);
@@ -54,7 +53,7 @@ bool tcp_init(struct mr_worker *w, const struct worker_limits *limits, const cha
            slab_init(&tcp->listeners, "tcp listeners", sizeof(struct mr_listener), 8, TCP_LISTENERS_MAX) &&
            slab_init(&tcp->bindings, "tcp bindings", sizeof(struct stream_binding), 8, n + TCP_LISTENERS_MAX) &&
            slab_init(&tcp->cc_states, "tcp congestion state", MR_CONGESTION_STATE_MAX, 64, n) &&
-           table_init(&tcp->table, &table_key, n + limits->half_open + limits->time_wait, key_of, tcp);
+           tcp_ports_init(w) && table_init(&tcp->table, &table_key, n + limits->half_open + limits->time_wait, key_of, tcp);
 }
 
 static void *record_of(struct tcp *tcp, uint32_t handle)
@@ -138,6 +137,7 @@ void tcp_release(struct mr_worker *w)
                             &tcp->listeners,   &tcp->bindings,  &tcp->cc_states, &tcp->lends};
     for (unsigned i = 0; i < sizeof slabs / sizeof *slabs; i++)
         slab_free_all(slabs[i]);
+    tcp_ports_release(w);
     table_release(&tcp->table);
     if (tcp->ready)
         munmap(tcp->ready, tcp->list_bytes * 2);

@@ -88,6 +88,7 @@ enum tcb_flag {
     TCB_CWND_LIMITED = 1 << 21, /* the congestion window was the bound when we last sent: for every ACK until then */
     TCB_CONNECTING = 1 << 22,  /* opened by us and not yet established */
     TCB_STARVED = 1 << 23,     /* deadline_send is the next try of a service that was refused for want of memory */
+    TCB_PORT_CHOSEN = 1 << 24, /* the local port is from a set of tcp_port.c */
 };
 
 enum stream_event {
@@ -217,7 +218,9 @@ struct tcp_time_wait {
     tcp_tick expires;
     uint16_t window;
     bool timestamps;
-    uint32_t next, previous; /* index + 1, in the order of expiry */
+    bool port_waits;                    /* in the list of its port set */
+    uint32_t next, previous;            /* index + 1, in the order of expiry */
+    uint32_t port_next, port_previous;  /* the same, of those to one destination */
 };
 
 struct tcp_segment {
@@ -249,7 +252,7 @@ struct tcp {
 
     struct mr_wheel_node *ended; /* connections over, with bytes that their service has not read: by tcb.timer */
 
-    uint64_t port_counter; /* RFC 6056 algorithm 3 */
+    struct tcp_ports *ports; /* of connections that we open */
     struct stream_binding *last_connect;
     uint32_t challenge_left;
     uint64_t challenge_second;
@@ -342,12 +345,23 @@ void tcp_conn_abort(struct mr_worker *w, struct tcb *c, enum mr_close_reason rea
 void tcp_binding_release(struct mr_worker *w, struct stream_binding *b);
 uint16_t tcp_mss_of_path(struct mr_worker *w, const struct mr_address *remote);
 
-/* -- tcp_port.c: what an outsider must not predict -------------------------------------------------------------------- */
+/* -- tcp_secret.c: what an outsider must not predict ------------------------------------------------------------------ */
 
 uint32_t tcp_initial_sequence(const struct mr_worker *w, const struct flow_key *key); /* RFC 6528 */
 uint32_t tcp_timestamp_offset(const struct mr_worker *w, const struct flow_key *key);
-/* Chooses key->local_port (RFC 6056, algorithm 3). False: all are taken. */
-bool tcp_choose_port(struct mr_worker *w, struct flow_key *key);
+
+/* -- tcp_port.c: local ports of connections that we open -------------------------------------------------------------- */
+
+bool tcp_ports_init(struct mr_worker *w);
+void tcp_ports_release(struct mr_worker *w);
+/* Chooses key->local_port towards `n` (RFC 6056), such that answers come to this worker. *sequence_min is set when the port is
+ * that of a connection in TIME-WAIT, which is gone then. False: all are taken. What was chosen is given back by release. */
+bool tcp_port_choose(struct mr_worker *w, const struct netif *n, struct flow_key *key, uint32_t *sequence_min);
+void tcp_port_release(struct mr_worker *w, const struct flow_key *key);
+/* A record takes the place of a connection whose port was chosen, and ends. */
+void tcp_port_wait_begin(struct mr_worker *w, struct tcp_time_wait *t);
+void tcp_port_wait_end(struct mr_worker *w, struct tcp_time_wait *t);
+void tcp_port_check(struct mr_worker *w, uint32_t chosen);
 
 /* -- tcp_queue.c: the send queue --------------------------------------------------------------------------------------- */
 

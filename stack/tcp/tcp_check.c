@@ -99,19 +99,33 @@ void tcp_check_connection(struct mr_worker *w, const struct tcb *c)
     check_timers(c);
 }
 
-static void check_one(struct mr_worker *w, void *record, void *count)
+struct counted {
+    uint32_t connections, ports_chosen;
+};
+
+static void check_one(struct mr_worker *w, void *record, void *argument)
 {
-    tcp_check_connection(w, record);
-    ASSERT(((struct tcb *)record)->flags & TCB_IN_TABLE);
-    ++*(uint32_t *)count;
+    const struct tcb *c = record;
+    struct counted *counted = argument;
+    tcp_check_connection(w, c);
+    ASSERT(c->flags & TCB_IN_TABLE);
+    counted->connections++;
+    counted->ports_chosen += !!(c->flags & TCB_PORT_CHOSEN);
+}
+
+static void check_time_wait(struct mr_worker *w, void *record, void *argument)
+{
+    ((struct counted *)argument)->ports_chosen += ((const struct tcp_time_wait *)record)->port_waits;
 }
 
 void tcp_check(struct mr_worker *w)
 {
     struct tcp *tcp = w->tcp;
-    uint32_t in_table = 0;
-    tcp_walk(w, FLOW_CONNECTION, check_one, &in_table);
-    ASSERT_COMPARE(in_table, <=, tcp->connections.used);
-    ASSERT_COMPARE(in_table + tcp->half_open.used + tcp->time_wait.used, ==, tcp->table.count);
+    struct counted counted = {0};
+    tcp_walk(w, FLOW_CONNECTION, check_one, &counted);
+    tcp_walk(w, FLOW_TIME_WAIT, check_time_wait, &counted);
+    tcp_port_check(w, counted.ports_chosen);
+    ASSERT_COMPARE(counted.connections, <=, tcp->connections.used);
+    ASSERT_COMPARE(counted.connections + tcp->half_open.used + tcp->time_wait.used, ==, tcp->table.count);
     table_check(&tcp->table);
 }

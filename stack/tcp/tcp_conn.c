@@ -116,6 +116,8 @@ void tcp_conn_finish(struct mr_worker *w, struct tcb *c, enum mr_close_reason re
         uint32_t handle = flow_handle(FLOW_CONNECTION, slab_index(&tcp->connections, c));
         table_remove(&tcp->table, table_hash(&tcp->table, &c->key), handle);
         c->flags &= ~(uint32_t)TCB_IN_TABLE;
+        if (c->flags & TCB_PORT_CHOSEN)
+            tcp_port_release(w, &c->key);
     }
     tcp_set_state(c, TCP_CLOSED);
     tcp_timer_stop(w, c);

@@ -1,4 +1,4 @@
-/* TIME-WAIT (RFC 9293 3.10.7.4, 3.6.1): 80 bytes instead of a control block, in the order of expiry, under one timer. When
+/* TIME-WAIT (RFC 9293 3.10.7.4, 3.6.1): 96 bytes instead of a control block, in the order of expiry, under one timer. When
  * records run out the oldest goes early, counted. */
 #include "stack/base/assert.h"
 #include "stack/tcp/tcp.h"
@@ -39,6 +39,7 @@ void tcp_time_wait_drop(struct mr_worker *w, struct tcp_time_wait *t)
 {
     struct tcp *tcp = w->tcp;
     list_remove(tcp, t);
+    tcp_port_wait_end(w, t);
     table_remove(&tcp->table, table_hash(&tcp->table, &t->key), handle_of(tcp, t));
     slab_put(&tcp->time_wait, t);
 }
@@ -77,6 +78,8 @@ void tcp_time_wait_enter(struct mr_worker *w, struct tcb *c)
                       flow_handle(FLOW_CONNECTION, slab_index(&tcp->connections, c)), handle_of(tcp, t));
         c->flags &= ~(uint32_t)TCB_IN_TABLE;
         list_append(w, t);
+        if (c->flags & TCB_PORT_CHOSEN)
+            tcp_port_wait_begin(w, t);
         if (c->flags & TCB_ACK_NOW)
             tcp_send_time_wait_ack(w, t);
     }

@@ -339,10 +339,13 @@ static const struct mr_stream_handler connect_handler = {
 
 struct flow *flow_by_port(struct flow_set *s, uint16_t port)
 {
-    for (unsigned i = 0; i < s->count; i++)
-        if (s->flow[i].plan.kind == FLOW_CONNECT && s->flow[i].port[0] == port)
-            return &s->flow[i];
-    return NULL;
+    struct flow *found = NULL;
+    for (unsigned i = 0; i < s->count; i++) {
+        struct flow *f = &s->flow[i];
+        if (f->plan.kind == FLOW_CONNECT && f->port[0] == port && (!found || f->started > found->started))
+            found = f;
+    }
+    return found;
 }
 
 /* The flow that a stream of the listener belongs to: by the client's port. */
@@ -385,6 +388,7 @@ static void side_connect(struct flow_side *side, uint16_t local_port, uint16_t r
 static void flow_started(struct mr_worker *worker, struct mr_timer *t)
 {
     struct flow *f = t->context;
+    f->started = ++f->set->started;
     bool ephemeral = f->plan.kind != FLOW_SIMULTANEOUS && f->number % 2;
     f->port[0] = (uint16_t)(ephemeral ? 0 : CLIENT_PORT + f->number);
     f->port[1] = (uint16_t)(f->plan.kind == FLOW_SIMULTANEOUS ? CLIENT_PORT + f->number

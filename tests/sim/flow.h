@@ -66,6 +66,7 @@ struct flow {
     struct world *world;
     struct flow_plan plan;
     unsigned number;
+    unsigned started; /* as the how many-th of its set */
     uint16_t port[2];
     struct flow_side side[2];
     struct mr_timer start;
@@ -79,6 +80,7 @@ struct flow_set {
     unsigned count;
     struct flow *flow; /* array */
     struct mr_listener *listener;
+    unsigned started;   /* flows */
     unsigned host[2];   /* of side 0 and side 1 */
     uint64_t progress;  /* grows with each event or byte: to see stalls */
     bool calling;       /* inside a call of the API: no event may come */
@@ -95,7 +97,7 @@ void flow_set_create(struct flow_set *s, struct world *w, uint64_t seed, const s
 void flow_set_create_relayed(struct flow_set *s, struct world *w, uint64_t seed, const struct flow_plan *plans,
                              unsigned count, const struct mr_stream_options *listen, unsigned server);
 
-/* The flow whose client has this port; NULL. */
+/* The flow whose client has this port, the last one started: a port that was given back may be chosen again. NULL: none. */
 struct flow *flow_by_port(struct flow_set *s, uint16_t port);
 
 /* Every flow is over on both sides. */

@@ -13,6 +13,11 @@ bool tcp_init(struct mr_worker *w, const struct worker_limits *limits, const cha
     return true;
 }
 
+bool tcp_add_netif(struct mr_worker *w, const struct netif *n)
+{
+    return true;
+}
+
 void tcp_release(struct mr_worker *w)
 {
 }
