@@ -102,6 +102,7 @@ static const struct {
     void (*release)(struct proxy *p);
 } parts[] = {
     {upstream_start, upstream_stop, upstream_release},
+    {hcache_start, NULL, hcache_release},
     {l4_start, l4_stop, l4_release},
     {session_start, session_stop, session_release},
 };
@@ -161,8 +162,10 @@ static int proxy_parts_start(struct proxy *p)
 {
     const struct plan_listener *failed = NULL;
     int error = MR_OK;
+    p->plan = p->shared->plan; /* to look at: the worker does not use it before it is applied */
     for (; error == MR_OK && p->parts < PARTS; p->parts += error == MR_OK)
         error = parts[p->parts].start(p);
+    p->plan = NULL;
     if (error == MR_OK)
         error = plan_apply(p, p->shared->plan, &failed);
     if (failed)
