@@ -143,9 +143,6 @@ static bool listener_good(struct check *c, unsigned index)
                      name);
     if (l->upstream && !upstream_find(c->config, l->upstream))
         return fault(c, &l->upstream, "listener '%s': there is no upstream '%s'", name, l->upstream);
-    if (l->mode == PROXY_UDP && l->proxy_protocol)
-        return fault(c, &l->proxy_protocol, "listener '%s': a PROXY header begins a connection, and udp has none",
-                     name);
     for (unsigned i = 0; i < index; i++)
         if (same_place(l, &c->config->listeners[i]))
             return fault(c, &l->listen, "listener '%s' has the port of listener '%s'", name,

@@ -34,7 +34,9 @@ static const struct mr_config_key listener_keys[] = {
     LISTENER(upstream, STRING, .optional = true,
              .sentence = "where to: everything (tcp, udp), or what no route takes (http; without it that is a 404)"),
     LISTENER(proxy_protocol, BOOL, .preset = "false",
-             .sentence = "each connection begins with a PROXY header, version 1 or 2; one that does not is closed"),
+             .sentence =
+                 "each connection, or datagram, begins with a PROXY header, version 1 or 2; one that does not is "
+                 "closed, or dropped"),
     LISTENER(connections_max, UNSIGNED, RANGE(1, 4 << 20), .preset = "65536", .unit = "connections",
              .sentence = "open connections, or flows, per worker; more are refused"),
     LISTENER(
