@@ -8,6 +8,7 @@
 #include "cache/evict/evict.h"
 #include "http/char_class.h"
 #include "proxy/config.h"
+#include "proxy/health/health.h"
 #include "proxy/route/route.h"
 
 struct check {
@@ -280,6 +281,9 @@ static bool health_good(struct check *c, const struct proxy_upstream_config *u)
                      h->path);
     if (h->host && (!*h->host || strchr(h->host, ' ') || !is_plain(h->host)))
         return fault(c, &h->host, "upstream '%s': health host '%s' can be none", u->name, h->host);
+    if (strlen(h->path) > HEALTH_PATH_MAX || (h->host && strlen(h->host) > HEALTH_HOST_MAX))
+        return fault(c, &h->path, "upstream '%s': health path and host: expected at most %u and %u characters", u->name,
+                     HEALTH_PATH_MAX, HEALTH_HOST_MAX);
     if (h->status_minimum > h->status_maximum)
         return fault(c, &h->status_minimum, "upstream '%s': health status_minimum is greater than status_maximum",
                      u->name);

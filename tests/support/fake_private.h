@@ -72,6 +72,7 @@ struct mr_worker {
     struct mr_worker *const *group;
     unsigned index, count;
     bool post_hold;
+    int post_error;
     bool refuse, hold; /* of mr_offload */
 
     struct mr_stream *streams;

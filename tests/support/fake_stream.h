@@ -18,6 +18,7 @@ void fake_worker_free(struct mr_worker *w); /* checks that every stream got its 
 /* Workers that mr_post to each other: index 0 .. n - 1. Messages of a worker on hold wait, in order, until it is let go. */
 void fake_group(struct mr_worker *const *workers, unsigned n);
 void fake_post_hold(struct mr_worker *w, bool hold);
+void fake_post_error(struct mr_worker *w, int error); /* what mr_post from `w` returns; MR_OK: as usual */
 
 void fake_turn(struct mr_worker *w);                   /* completions of offload, due timers, acknowledgements */
 void fake_pass(struct mr_worker *w, mr_time duration); /* time goes by, in turns of at most 100 ms */

@@ -176,6 +176,8 @@ int mr_post(struct mr_worker *from, unsigned target, mr_message_fn fn, void *arg
 {
     struct mr_worker *to = from->group ? from->group[target] : from;
     fake_demand(target < mr_worker_count(from), "a message to no worker");
+    if (from->post_error != MR_OK)
+        return from->post_error;
     struct fake_job *job = malloc(sizeof *job);
     *job = (struct fake_job){NULL, to, fn, argument};
     struct fake_job ***end = from->post_hold ? &from->held_end : &to->jobs_end;
@@ -184,6 +186,11 @@ int mr_post(struct mr_worker *from, unsigned target, mr_message_fn fn, void *arg
     *end = &job->next;
     pthread_mutex_unlock(&to->jobs_lock);
     return MR_OK;
+}
+
+void fake_post_error(struct mr_worker *w, int error)
+{
+    w->post_error = error;
 }
 
 void fake_group(struct mr_worker *const *workers, unsigned n)

@@ -8,6 +8,9 @@
 
 #include "proxy/config.h"
 
+#define HEALTH_PATH_MAX 2048 /* characters of a path and a Host to ask for: a request fits into 4 KiB */
+#define HEALTH_HOST_MAX 255
+
 struct proxy;
 struct plan_backend;
 struct plan_upstream;
