@@ -141,8 +141,10 @@ static void upstreams_set(struct proxy *p, struct proxy_plan *next)
     for (uint32_t i = 0; i < next->upstream_count; i++) {
         const struct plan_upstream *u = &next->upstreams[i];
         upstream_state_set(p, u->slot, u);
-        for (uint32_t k = 0; k < u->backend_count; k++)
+        for (uint32_t k = 0; k < u->backend_count; k++) {
             upstream_backend_set(p, u, &u->backends[k]);
+            health_watch(p, u, &u->backends[k]);
+        }
     }
 }
 
@@ -152,8 +154,10 @@ static void upstreams_remove(struct proxy *p, struct proxy_plan *old)
     for (uint32_t i = 0; i < old->upstream_count; i++) {
         const struct plan_upstream *u = &old->upstreams[i];
         for (uint32_t k = 0; k < u->backend_count; k++)
-            if (p->backends[u->backends[k].slot].plan == &u->backends[k])
+            if (p->backends[u->backends[k].slot].plan == &u->backends[k]) {
+                health_forget(p, u->backends[k].slot);
                 upstream_backend_remove(p, u->backends[k].slot);
+            }
         if (p->upstreams[u->slot].plan == u)
             upstream_state_set(p, u->slot, NULL);
     }

@@ -102,6 +102,7 @@ static const struct {
     void (*release)(struct proxy *p);
 } parts[] = {
     {upstream_start, upstream_stop, upstream_release},
+    {health_start, health_stop, health_release},
     {hcache_start, NULL, hcache_release},
     {l4_start, l4_stop, l4_release},
     {session_start, session_stop, session_release},
