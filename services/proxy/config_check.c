@@ -292,6 +292,7 @@ static bool health_good(struct check *c, const struct proxy_upstream_config *u)
 
 static bool upstream_good(struct check *c, const struct proxy_upstream_config *u)
 {
+    const struct mr_address any4 = mr_address_ip4(0);
     if (u->hash && !hash_possible(u->hash))
         return fault(c, &u->hash, "upstream '%s': hash '%s': expected source, path, \"header NAME\" or \"cookie NAME\"",
                      u->name, u->hash);
@@ -301,7 +302,7 @@ static bool upstream_good(struct check *c, const struct proxy_upstream_config *u
         return fault(c, &u->sticky_cookie, "upstream '%s': sticky_cookie '%s' cannot name a cookie", u->name,
                      u->sticky_cookie);
     for (unsigned i = 0; i < u->source_count; i++)
-        if (mr_address_is_any(&u->sources[i]))
+        if (mr_address_is_any(&u->sources[i]) || mr_address_equal(&u->sources[i], &any4))
             return fault(c, &u->sources, "upstream '%s': sources: expected addresses of ours", u->name);
     return health_good(c, u) && backends_good(c, u);
 }
