@@ -105,8 +105,8 @@ void hcache_tag_release(struct hcache_tags *t, uint32_t slot)
     struct hcache_tag *tag = &t->slots[slot];
     if (--tag->holds)
         return;
-    if (tag->hard > t->forgotten)
-        t->forgotten = tag->hard;
+    uint64_t last = tag->hard > tag->soft ? tag->hard : tag->soft;
+    t->forgotten = last > t->forgotten ? last : t->forgotten;
     uint32_t *link = &t->buckets[tag->hash & t->mask];
     while (*link != slot)
         link = &t->slots[*link].next;

@@ -20,7 +20,7 @@ struct hcache_tags {
     uint32_t *buckets;
     uint32_t count, mask, used, free;
     uint64_t
-        forgotten; /* sequence number of the last hard purge of a tag that has no slot: what was asked for before may have carried it */
+        forgotten; /* sequence number of the last purge of a tag that has no slot: what was asked for before may have carried it */
 };
 
 bool hcache_tags_init(struct hcache_tags *t, uint32_t count);
