@@ -64,7 +64,7 @@ static bool plan_make(struct plan *p, struct hcache_request *q, const struct htt
     if (p->vary_bytes < 0 || p->tag_count < 0 || !p->head_bytes)
         return false;
     *lasting = false; /* from here on it is a matter of room, or of a purge in between */
-    return !(p->tag_count && q->sequence < c->tags.forgotten) && q->sequence >= c->hard;
+    return q->sequence >= c->hard;
 }
 
 /* Each part behind the one before; returns where the head may begin. */
@@ -116,6 +116,8 @@ static bool place_head(struct hcache_entry *e, size_t bytes)
     return true;
 }
 
+/* False as well when a tag may have been purged since the request was sent, and its slot is forgotten (it may have gone with what was evicted for
+ * us a moment ago: so this comes after all blocks are there, when the slots that we hold stay). */
 static bool hold_tags(struct hcache_entry *e, const struct plan *p)
 {
     uint32_t *slots = hcache_entry_tags(e);
@@ -124,7 +126,7 @@ static bool hold_tags(struct hcache_entry *e, const struct plan *p)
             return false;
         e->tag_count++;
     }
-    return true;
+    return !e->tag_count || e->sequence >= e->cache->tags.forgotten;
 }
 
 static struct hcache_entry *entry_make(struct hcache_request *q, const struct http_response *r, const struct plan *p)
