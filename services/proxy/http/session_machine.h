@@ -235,6 +235,8 @@ uint64_t session_hash(const struct plan_upstream *u, const struct session *s, co
 /* session_response.c */
 bool session_step_response(struct session *s);
 bool session_respond_begin(struct session *s, struct session_writer *w, int status, struct mr_span reason);
+void session_response_via(struct session *s, const struct http_response *r, const uint8_t *head,
+                          struct session_writer *w);
 bool session_respond_send(struct session *s, struct session_writer *w); /* false: the client was cut */
 
 /* session_body.c */

@@ -36,7 +36,8 @@ bool session_respond_send(struct session *s, struct session_writer *w)
     return false;
 }
 
-static void write_via(struct session *s, const struct http_response *r, const uint8_t *head, struct session_writer *w)
+void session_response_via(struct session *s, const struct http_response *r, const uint8_t *head,
+                          struct session_writer *w)
 {
     const char *name = s->plan->config->via;
     const struct http_field *f;
@@ -87,7 +88,7 @@ static void fields_write(struct session *s, const struct http_response *r, const
         f.skip |= 1ull << HTTP_HEADER_VIA;
     if (!session_fields_write(w, &f))
         w->overflow = true; /* more named by Connection than anybody has a use for */
-    write_via(s, r, head, w);
+    session_response_via(s, r, head, w);
 }
 
 /* Whether the client's connection can outlive this response, as far as the request is concerned (RFC 9112 9.6, RFC 9110 10.1.1). */

@@ -53,8 +53,11 @@ static void write_accepted(struct session *s, const struct http_response *r, con
         session_put_span(w, http_request_text(head, field->value));
         session_put_text(w, "\r\n");
     }
+    if (s->plan->config->via)
+        f.skip |= 1ull << HTTP_HEADER_VIA;
     if (!session_fields_write(w, &f))
         w->overflow = true;
+    session_response_via(s, r, head, w);
     session_put_text(w, "\r\n");
 }
 

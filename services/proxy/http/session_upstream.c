@@ -155,6 +155,8 @@ void session_send_request(struct session *s, const struct session_view *v)
     struct session_writer w = session_writer_begin(s->table);
     s->back = s->direct ? s->direct : s->request.connection->stream;
     s->back_keep = false;
+    s->head_bytes = s->head ? 0 : v->length; /* a body that went with it once goes with it again */
+    http_body_begin(&s->up.body, &v->request, s->proxy->limits.body_bytes);
     session_set_state(s, SESSION_EXPECT_RESPONSE);
     if (!session_request_write(s, v, &w)) {
         session_back_drop(s, false);
@@ -162,8 +164,7 @@ void session_send_request(struct session *s, const struct session_view *v)
         return;
     }
     s->up.chunked = v->request.body == HTTP_BODY_CHUNKED;
-    if (v->request.body == HTTP_BODY_LENGTH && v->request.content_length <= SESSION_COPY_BYTES_MAX && !s->head &&
-        s->head_bytes == v->length)
+    if (v->request.body == HTTP_BODY_LENGTH && v->request.content_length <= SESSION_COPY_BYTES_MAX && !s->head)
         copy_body(s, v, &w);
     s->up.finished = http_body_ended(&s->up.body);
     s->up.open = false;
