@@ -86,7 +86,7 @@ struct proxy_route_config *proxy_world_route(struct proxy_config *c, const char 
 static struct proxy_plan *plan_of(struct proxy_config *c)
 {
     char message[256] = "";
-    struct proxy_plan *plan = plan_build(&proxy_world.shared, c, message, sizeof message);
+    struct proxy_plan *plan = plan_build(proxy_world.group.shared, c, message, sizeof message);
     if (!plan)
         fail_msg("%s", message);
     return plan;
@@ -95,53 +95,29 @@ static struct proxy_plan *plan_of(struct proxy_config *c)
 static void plan_take(struct proxy_plan *plan)
 {
     const struct plan_listener *failed = NULL;
-    assert_int_equal(plan_apply(&proxy_world.proxy, plan, &failed), MR_OK);
-}
-
-static void drain_expired(struct mr_worker *w, struct mr_timer *t)
-{
-    session_cut(&proxy_world.proxy, UINT32_MAX);
+    assert_int_equal(plan_apply(proxy_world.proxy, plan, &failed), MR_OK);
 }
 
 void proxy_world_start(struct proxy_config *c)
 {
-    struct proxy *p = &proxy_world.proxy;
-    struct proxy_shared *s = &proxy_world.shared;
     memset(&proxy_world, 0, sizeof proxy_world);
-    proxy_world.worker = fake_worker_create();
+    service_group_start(&proxy_world.group, &proxy_service, c, 1);
+    config_tree_free(proxy_keys, c);
+    free(c);
+    proxy_world.worker = proxy_world.group.w[0];
+    proxy_world.proxy = proxy_world.group.state[0];
+    proxy_world.counters = proxy_world.group.counters[0];
+    http_clock_set(&proxy_world.proxy->clock, mr_now(proxy_world.worker), WALL_NS);
     fake_connect_automatic(proxy_world.worker, true);
-    s->workers = 1;
-    pthread_mutex_init(&s->lock, NULL);
-    s->instances = calloc(1, sizeof(struct proxy *));
-    s->random = calloc(1, sizeof *s->random);
-    mr_random_seed(&s->random[0].random, 1);
-    s->slots = plan_slots_create(&c->limits);
-    s->instances[0] = p;
-    *p = (struct proxy){
-        .worker = proxy_world.worker, .counters = proxy_world.counters, .shared = s, .limits = c->limits};
-    p->wire_limits = (struct http_wire_limits){(uint32_t)c->limits.line_bytes, (uint32_t)c->limits.header_bytes,
-                                               (uint32_t)c->limits.header_count};
-    mr_timer_init(&p->drain_timer, drain_expired, p);
-    http_clock_set(&p->clock, mr_now(p->worker), WALL_NS);
-    p->buffer_bytes = (uint32_t)c->limits.header_bytes + 4096;
-    p->buffer_stride = (sizeof(struct proxy_buffer) + p->buffer_bytes + 63) / 64 * 64;
-    p->buffers = calloc(c->limits.buffers, p->buffer_stride);
-    p->listeners = calloc(PLAN_LISTENER_SLOTS, sizeof *p->listeners);
-    p->upstreams = calloc(c->limits.upstreams, sizeof *p->upstreams);
-    p->backends = calloc(c->limits.backends, sizeof *p->backends);
-    s->plan = plan_of(c);
-    assert_int_equal(upstream_start(p), MR_OK);
-    assert_int_equal(l4_start(p), MR_OK);
-    assert_int_equal(session_start(p), MR_OK);
-    plan_take(s->plan);
 }
 
 void proxy_world_apply(struct proxy_config *c)
 {
-    struct proxy_plan *old = proxy_world.shared.plan, *next = plan_of(c);
+    struct proxy_shared *shared = proxy_world.group.shared;
+    struct proxy_plan *old = shared->plan, *next = plan_of(c);
     plan_take(next);
-    proxy_world.shared.plan = next;
-    plan_retire(&proxy_world.shared, old);
+    shared->plan = next;
+    plan_retire(shared, old);
 }
 
 static unsigned buffers_free(const struct proxy *p)
@@ -154,44 +130,22 @@ static unsigned buffers_free(const struct proxy *p)
 
 void proxy_world_stop(void)
 {
-    struct proxy *p = &proxy_world.proxy;
-    struct proxy_shared *s = &proxy_world.shared;
-    p->stopping = true;
-    plan_stop(p);
-    session_stop(p);
-    l4_stop(p);
-    session_cut(p, UINT32_MAX);
-    l4_cut(p, UINT32_MAX);
-    upstream_stop(p);
+    struct proxy *p = proxy_world.proxy;
+    service_group_stop(&proxy_world.group);
     proxy_world_settle();
-    fake_pass(p->worker, 60 * MR_SECOND);
-    mr_timer_cancel(p->worker, &p->drain_timer);
+    fake_pass(p->worker, 120 * MR_SECOND);
     assert_int_equal(p->sessions->open, 0);
     assert_int_equal(p->counters[PROXY_SESSIONS], 0);
     assert_int_equal(p->counters[PROXY_UPSTREAM_CONNECTIONS], 0);
     assert_int_equal(buffers_free(p), p->buffers_out);
     for (uint64_t i = 0; i < p->limits.backends; i++)
         assert_int_equal(p->backends[i].active, 0);
-    session_release(p);
-    l4_release(p);
-    upstream_release(p);
-    plan_leave(p);
-    plan_retire(s, s->plan);
-    assert_int_equal(plan_sweep(s), 0);
-    plan_slots_free(s->slots);
-    pthread_mutex_destroy(&s->lock);
-    free(s->instances);
-    free(s->random);
-    free(p->listeners);
-    free(p->upstreams);
-    free(p->backends);
-    free(p->buffers);
-    fake_worker_free(p->worker);
+    service_group_end(&proxy_world.group);
 }
 
 static void check(void)
 {
-    const struct session_table *t = proxy_world.proxy.sessions;
+    const struct session_table *t = proxy_world.proxy->sessions;
     for (uint32_t i = 0; i < t->used; i++)
         session_check(&t->sessions[i]);
 }

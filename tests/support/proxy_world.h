@@ -1,16 +1,16 @@
-/* An instance of the proxy over the stand-in for the stack: real plans, routes, upstreams and sessions; clients and backends are turned by
+/* The proxy on one worker over the stand-in for the stack: real plans, routes, upstreams and sessions; clients and backends are turned by
  * hand. One listener "front" (port 80) for the upstream "app" of two backends, and what a test adds to the configuration. */
 #ifndef TESTS_SUPPORT_PROXY_WORLD_H
 #define TESTS_SUPPORT_PROXY_WORLD_H
 
 #include "proxy/http/session_machine.h"
-#include "tests/support/fake_stream.h"
+#include "tests/support/service_group.h"
 
 struct proxy_world {
+    struct service_group group;
     struct mr_worker *worker;
-    struct proxy proxy;
-    struct proxy_shared shared;
-    uint64_t counters[PROXY_COUNTERS];
+    struct proxy *proxy;
+    uint64_t *counters;
 };
 
 extern struct proxy_world proxy_world;

@@ -277,7 +277,7 @@ static void slow_sides_close_the_window_of_the_other(void **state)
     }
     assert_int_equal(fake_unread(backend(0)), 0);
     assert_int_equal(fake_unread(c), 0);
-    assert_int_equal(proxy_world.proxy.buffers_out, 0);
+    assert_int_equal(proxy_world.proxy->buffers_out, 0);
 }
 
 static void a_head_that_has_no_room_waits_in_a_buffer(void **state)
@@ -289,7 +289,7 @@ static void a_head_that_has_no_room_waits_in_a_buffer(void **state)
     size_t n;
     fake_output(c, &n);
     assert_int_equal(n, 10);
-    assert_int_equal(proxy_world.proxy.buffers_out, 1);
+    assert_int_equal(proxy_world.proxy->buffers_out, 1);
     for (int i = 0; i < 20; i++) {
         fake_acknowledge(c, 10);
         proxy_world_settle();
@@ -306,7 +306,7 @@ static void many_in_pieces_find_no_buffer_in_the_end(void **state)
         c[i] = proxy_world_client();
         say(c[i], "GET / HT");
     }
-    proxy_world.proxy.buffers_out = 8; /* all of limits.buffers */
+    proxy_world.proxy->buffers_out = 8; /* all of limits.buffers */
     fake_reset(c[7]);
     proxy_world_settle();
     c[7] = proxy_world_client();

@@ -144,7 +144,7 @@ static void an_upgrade_becomes_a_tunnel(void **state)
     fake_end(backend(0));
     proxy_world_settle();
     assert_true(fake_closed(c));
-    assert_int_equal(proxy_world.proxy.sessions->open, 0);
+    assert_int_equal(proxy_world.proxy->sessions->open, 0);
     /* a 101 that nobody asked for is nonsense; an upgrade that is refused is an answer like others */
     c = proxy_world_client();
     say(c, GET);
@@ -162,15 +162,15 @@ static void a_tunnel_is_cut_when_its_backend_drains(void **state)
     struct mr_stream *c = proxy_world_client();
     say(c, "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n");
     say(backend(0), "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n");
-    uint32_t slot = proxy_world.proxy.sessions->sessions[0].request.slot;
-    session_cut(&proxy_world.proxy, slot); /* the plan is still the current one */
+    uint32_t slot = proxy_world.proxy->sessions->sessions[0].request.slot;
+    session_cut(proxy_world.proxy, slot); /* the plan is still the current one */
     proxy_world_settle();
     assert_false(fake_closed(c));
     proxy_world_apply(proxy_world_config());
-    session_cut(&proxy_world.proxy, slot + 1);
+    session_cut(proxy_world.proxy, slot + 1);
     proxy_world_settle();
     assert_false(fake_closed(c));
-    session_cut(&proxy_world.proxy, slot);
+    session_cut(proxy_world.proxy, slot);
     proxy_world_settle();
     assert_true(fake_aborted(c));
     assert_true(fake_aborted(backend(0)));
