@@ -18,7 +18,7 @@ static void worker_limits_complete(struct worker_limits *l, uint32_t pool_packet
     l->half_open = DEFAULT(l->half_open, 4096);
     l->time_wait = DEFAULT(l->time_wait, 65536);
     l->neighbours = DEFAULT(l->neighbours, 1024);
-    l->datagram_ports = DEFAULT(l->datagram_ports, 1024);
+    l->datagram_ports = DEFAULT(l->datagram_ports, 32768);
     l->packet_reserve = DEFAULT(l->packet_reserve, pool_packets / 4);
 }
 

@@ -55,6 +55,7 @@ struct mr_worker {
     struct wheel wheel;
     struct mr_random random;
     struct hash_key secret;
+    uint64_t secret_counter, secret_left; /* of secret_below */
 
     /* One per protocol, made by X_init, freed by X_release. */
     struct arp *arp;

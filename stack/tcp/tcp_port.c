@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "stack/base/assert.h"
+#include "stack/core/secret.h"
 
 #define PROBES        1024        /* without a set */
 #define WAITING_LOOKS 8           /* records of TIME-WAIT that are asked whether they give way */
@@ -119,25 +120,13 @@ static struct port_set *set_new(struct tcp *tcp, const struct flow_key *destinat
     if (order)
         port_order_fill(order, s);
     else
-        port_set_free(s, 0, PORT_COUNT);
+        bits_add_range(&s->free, 0, PORT_COUNT);
     uint32_t *bucket = bucket_of(tcp, destination);
     s->next = *bucket;
     *bucket = slab_index(&p->sets, s) + 1;
     idle_append(p, s);
     p->last = s;
     return s;
-}
-
-void port_set_free(struct port_set *s, unsigned from, unsigned to)
-{
-    s->free += to - from;
-    while (from < to) {
-        unsigned word = from / 64, last = RTE_MIN(to, (word + 1) * 64);
-        uint64_t bits = UINT64_MAX >> (64 - (last - from));
-        s->word[word] |= bits << from % 64;
-        s->summary[word / 64] |= 1ull << word % 64;
-        from = last;
-    }
 }
 
 static unsigned port_of(const struct port_set *s, unsigned position)
@@ -150,30 +139,9 @@ static unsigned position_of(const struct port_set *s, unsigned port)
     return s->order ? s->order->position_of[port - PORT_FIRST] : port - PORT_FIRST;
 }
 
-/* The first free position at or after `from`, from the beginning again after the last. The set has one. */
-static unsigned set_next_free(const struct port_set *s, unsigned from)
-{
-    unsigned word = from / 64;
-    uint64_t bits = s->word[word] & UINT64_MAX << from % 64;
-    if (bits)
-        return word * 64 + (unsigned)__builtin_ctzll(bits);
-    word++;
-    unsigned group = word / 64;
-    uint64_t words = s->summary[group] & UINT64_MAX << word % 64;
-    while (!words) {
-        group = (group + 1) % PORT_SUMMARY;
-        words = s->summary[group];
-    }
-    word = group * 64 + (unsigned)__builtin_ctzll(words);
-    return word * 64 + (unsigned)__builtin_ctzll(s->word[word]);
-}
-
 static void set_take(struct tcp_ports *p, struct port_set *s, unsigned position)
 {
-    s->word[position / 64] &= ~(1ull << position % 64);
-    if (!s->word[position / 64])
-        s->summary[position / 4096] &= ~(1ull << position / 64 % 64);
-    s->free--;
+    bits_remove(&s->free, position);
     if (s->used++ == 0)
         idle_remove(p, s);
 }
@@ -181,29 +149,14 @@ static void set_take(struct tcp_ports *p, struct port_set *s, unsigned position)
 static void set_give_back(struct tcp_ports *p, struct port_set *s, unsigned port)
 {
     unsigned position = position_of(s, port);
-    if (port_set_is_free(s, position)) /* taken before the set was made, when there was none to be had */
+    if (bits_has(&s->free, position)) /* taken before the set was made, when there was none to be had */
         return;
-    port_set_free(s, position, position + 1);
+    bits_add(&s->free, position);
     if (--s->used == 0)
         idle_append(p, s);
 }
 
 /* -- choosing -------------------------------------------------------------------------------------------------------------- */
-
-/* Below `bound`, such that who has seen many cannot tell the next. One keyed hash gives two. */
-static uint32_t random_below(struct mr_worker *w, uint32_t bound)
-{
-    struct tcp_ports *p = w->tcp->ports;
-    uint64_t bits = p->random_left;
-    p->random_left = 0;
-    if (!bits) {
-        uint64_t input[2] = {p->random_counter++, 0x706f7274}; /* a stream of its own beside sequence numbers */
-        uint64_t hash = hash_secure(&w->secret, input, sizeof input);
-        bits = hash & UINT32_MAX;
-        p->random_left = hash >> 32;
-    }
-    return (uint32_t)(bits * bound >> 32);
-}
 
 static bool key_is_free(const struct tcp *tcp, const struct flow_key *key)
 {
@@ -213,9 +166,9 @@ static bool key_is_free(const struct tcp *tcp, const struct flow_key *key)
 /* Positions may be free whose 4-tuple was taken by a connect that named its port. */
 static bool choose_free(struct mr_worker *w, struct port_set *s, struct flow_key *key)
 {
-    unsigned from = random_below(w, PORT_COUNT);
-    for (uint32_t left = s->free; left; left--) {
-        unsigned position = set_next_free(s, from);
+    unsigned from = secret_below(w, PORT_COUNT);
+    for (uint32_t left = s->free.count; left; left--) {
+        unsigned position = bits_next(&s->free, from);
         key->local_port = (uint16_t)port_of(s, position);
         if (key_is_free(w->tcp, key)) {
             set_take(w->tcp->ports, s, position);
@@ -256,7 +209,7 @@ static bool choose_waiting(struct mr_worker *w, struct port_set *s, struct flow_
 static bool choose_by_trying(struct mr_worker *w, const struct port_order *order, struct flow_key *key)
 {
     for (unsigned i = 0; i < PROBES; i++) {
-        key->local_port = (uint16_t)(PORT_FIRST + random_below(w, PORT_COUNT));
+        key->local_port = (uint16_t)(PORT_FIRST + secret_below(w, PORT_COUNT));
         if ((!order || port_order_suits(order, key)) && key_is_free(w->tcp, key))
             return true;
     }
@@ -292,7 +245,7 @@ void tcp_port_wait_begin(struct mr_worker *w, struct tcp_time_wait *t)
 {
     struct tcp *tcp = w->tcp;
     struct port_set *s = set_find(tcp, &t->key);
-    if (!s || port_set_is_free(s, position_of(s, t->key.local_port)))
+    if (!s || bits_has(&s->free, position_of(s, t->key.local_port)))
         return;
     t->port_waits = true;
     uint32_t index_1 = slab_index(&tcp->time_wait, t) + 1;
@@ -324,12 +277,7 @@ void tcp_port_check(struct mr_worker *w, uint32_t chosen)
     uint32_t used = 0;
     for (unsigned i = 0; i < PORT_SET_BUCKETS; i++)
         for (const struct port_set *s = set_at(p, p->bucket[i]); s; s = set_at(p, s->next)) {
-            uint32_t free = 0;
-            for (unsigned k = 0; k < PORT_WORDS; k++) {
-                ASSERT_COMPARE(s->summary[k / 64] >> k % 64 & 1, ==, s->word[k] != 0);
-                free += (uint32_t)__builtin_popcountll(s->word[k]);
-            }
-            ASSERT_COMPARE(free, ==, s->free);
+            bits_check(&s->free);
             used += s->used;
         }
     ASSERT_COMPARE(used, <=, chosen);

@@ -1,21 +1,19 @@
 /* Local ports of connections that we open, private to tcp_port*.c: for each destination that is in use a set of free ports.
  *
- *   destination (local address, remote endpoint) -> set: a bit for each ephemeral port, 1: free
- *   summary, a bit for each word:  0 1 0 0 1 ...        a free port at or after a random place: two words looked at,
- *   words, a bit for each port:    0 4 0 0 9 ...        seven when nearly all are taken
+ *   destination (local address, remote endpoint) -> set of free ports; one at or after a random place is found by two or three looks
  *
  * Where a device spreads flows (RSS) the ports lie in the order of their class: the low bits of their share in the Toeplitz
  * hash. Which classes come to this worker depends on the destination only, so a set is made with the others taken. */
 #ifndef STACK_TCP_PORT_H
 #define STACK_TCP_PORT_H
 
+#include "stack/base/bits.h"
 #include "stack/tcp/tcp.h"
 
 #define PORT_FIRST 32768
 #define PORT_COUNT 28232 /* up to 60999, as Linux; below it live services */
 
-#define PORT_WORDS   ((PORT_COUNT + 63) / 64)
-#define PORT_SUMMARY ((PORT_WORDS + 63) / 64)
+_Static_assert(PORT_COUNT <= BITS_MAX, "a set holds every port");
 
 #define PORT_SETS_MAX    4096 /* destinations of one worker; beyond them ports are tried one after the other */
 #define PORT_SET_BUCKETS 4096
@@ -33,10 +31,9 @@ struct port_set {
     const struct port_order *order; /* NULL: by number */
     uint32_t next;                  /* index + 1 in the bucket's chain */
     uint32_t idle_next, idle_previous;
-    uint32_t used, free;                 /* ports: taken by connections of ours, and to be had */
+    uint32_t used;                       /* ports taken by connections of ours */
     uint32_t waiting_head, waiting_tail; /* TIME-WAIT records, index + 1, oldest first */
-    uint64_t summary[PORT_SUMMARY];
-    uint64_t word[PORT_WORDS];
+    struct bits free;                    /* positions */
 };
 
 struct tcp_ports {
@@ -45,21 +42,12 @@ struct tcp_ports {
     uint32_t bucket[PORT_SET_BUCKETS];   /* index + 1 */
     uint32_t idle_head, idle_tail;       /* sets without a connection, index + 1, longest idle first */
     struct port_set *last;
-    uint64_t random_counter, random_left;
 };
 
 /* tcp_port_order.c: NULL when memory is short. */
 struct port_order *port_order_create(const struct mr_link_rss *rss);
-/* All ports to `destination` whose answers come to this queue. */
+/* All ports to the set's destination whose answers come to this queue become free. */
 void port_order_fill(const struct port_order *order, struct port_set *s);
 bool port_order_suits(const struct port_order *order, const struct flow_key *key);
-
-/* Positions from `from` up to, not including, `to` become free; none of them was. */
-void port_set_free(struct port_set *s, unsigned from, unsigned to);
-
-static inline bool port_set_is_free(const struct port_set *s, unsigned position)
-{
-    return s->word[position / 64] >> position % 64 & 1;
-}
 
 #endif

@@ -28,6 +28,15 @@ static void make_ready(struct udp *u, struct mr_port *p)
     u->ready_last = index;
 }
 
+static void wait_for(struct udp *u, struct mr_port *p, struct udp_waiting what)
+{
+    struct udp_waiting *waiting = &u->waiting[u->waiting_count++];
+    *waiting = what;
+    *(p->count++ ? &p->last->next : &p->first) = waiting;
+    p->last = waiting;
+    make_ready(u, p);
+}
+
 void udp_in(struct mr_worker *w, struct rte_mbuf *m, const struct mr_address *source,
             const struct mr_address *destination)
 {
@@ -42,46 +51,47 @@ void udp_in(struct mr_worker *w, struct rte_mbuf *m, const struct mr_address *so
         icmp_unreachable_peek(w, m, ICMP_PORT);
         return packet_drop(w, m, DROP_udp_no_port);
     }
-    if (p->count == UDP_QUEUE)
+    if (p->remote.port && (p->remote.port != h.source_port || !mr_address_equal(&p->remote.address, source)))
+        return packet_drop(w, m, DROP_udp_other_remote);
+    if (p->count == UDP_QUEUE || w->udp->waiting_count == UDP_WAITING)
         return packet_drop(w, m, DROP_udp_queue_full);
     if (m->nb_segs > 1 && rte_pktmbuf_linearize(m) != 0)
         return packet_drop(w, m, DROP_udp_not_contiguous);
     rte_pktmbuf_adj(m, UDP_HEADER_BYTES);
     rte_pktmbuf_trim(m, (uint16_t)(m->pkt_len - (h.length - UDP_HEADER_BYTES)));
-    p->queue[p->count++] = (struct udp_waiting){m, *destination, {*source, h.source_port}};
-    make_ready(w->udp, p);
+    wait_for(w->udp, p, (struct udp_waiting){m, NULL, *destination, {*source, h.source_port}});
 }
 
-/* The handler may close this port or any other, and open new ones; the packets live until it returns. */
-static unsigned deliver_burst(struct mr_worker *w, struct mr_port *p, const struct udp_waiting *waiting, unsigned n)
+/* Up to a burst of what waits at `p`. The handler may close this port or any other, and open new ones; the packets live until
+ * it returns. */
+static unsigned deliver_burst(struct mr_worker *w, struct mr_port *p)
 {
     struct mr_datagram burst[UDP_BURST];
-    for (unsigned i = 0; i < n; i++) {
-        const struct rte_mbuf *m = waiting[i].m;
-        burst[i] = (struct mr_datagram){
-            .local = {waiting[i].local, p->local.port},
-            .remote = waiting[i].remote,
-            .payload = {rte_pktmbuf_mtod(m, const uint8_t *), m->data_len},
+    struct rte_mbuf *packets[UDP_BURST];
+    unsigned n = 0;
+    for (; n < UDP_BURST && p->count; n++, p->count--, p->first = p->first->next) {
+        const struct udp_waiting *waiting = p->first;
+        packets[n] = waiting->m;
+        burst[n] = (struct mr_datagram){
+            .local = {waiting->local, p->local.port},
+            .remote = waiting->remote,
+            .payload = {rte_pktmbuf_mtod(waiting->m, const uint8_t *), waiting->m->data_len},
         };
     }
     stat_add(w, STAT_udp_datagrams_in, n);
     p->handler->on_datagrams(p, burst, n);
     for (unsigned i = 0; i < n; i++)
-        rte_pktmbuf_free(waiting[i].m);
+        rte_pktmbuf_free(packets[i]);
     return n;
 }
 
-/* All that waits at `p`, at most UDP_QUEUE: nothing is added while handlers run. */
+/* All that waits at `p`: nothing is added while handlers run. */
 static unsigned deliver_port(struct mr_worker *w, struct mr_port *p)
 {
-    unsigned delivered = 0, total = p->count;
-    while (delivered < total && !p->closed) {
-        unsigned n = RTE_MIN(total - delivered, (unsigned)UDP_BURST);
-        delivered += deliver_burst(w, p, p->queue + delivered, n);
-    }
-    for (unsigned i = delivered; i < total; i++)
-        packet_drop(w, p->queue[i].m, DROP_udp_closed);
-    p->count = 0;
+    unsigned delivered = 0;
+    while (p->count && !p->closed)
+        delivered += deliver_burst(w, p);
+    udp_waiting_drop(w, p);
     return delivered;
 }
 
@@ -99,6 +109,7 @@ unsigned udp_deliver(struct mr_worker *w)
         if (p->closed)
             slab_put(&u->ports, p);
     }
+    u->waiting_count = 0;
     stat_add(w, STAT_core_events, events);
     return events;
 }

@@ -41,11 +41,26 @@ int mr_datagram_open(struct mr_worker *w, const struct mr_endpoint *local, const
     if (bound(w, &local->address, port))
         return MR_ERROR_IN_USE;
     struct mr_port *p = malloc(sizeof *p), **end = &w->ports;
-    *p = (struct mr_port){NULL, w, handler, context, {local->address, port}, true};
+    *p = (struct mr_port){
+        .worker = w, .handler = handler, .context = context, .local = {local->address, port}, .open = true};
     while (*end)
         end = &(*end)->next;
     *end = *out = p;
     return MR_OK;
+}
+
+int mr_datagram_open_to(struct mr_worker *w, const struct mr_endpoint *local, const struct mr_endpoint *remote,
+                        const struct mr_datagram_handler *handler, void *context, struct mr_port **out)
+{
+    struct mr_endpoint bound_to = local ? *local : (struct mr_endpoint){0};
+    if (!remote->port || mr_address_is_any(&remote->address))
+        return MR_ERROR_INVALID;
+    if (mr_address_is_any(&bound_to.address))
+        bound_to.address = mr_address_ip4(FAKE_ADDRESS);
+    int error = mr_datagram_open(w, &bound_to, handler, context, out);
+    if (!error)
+        (*out)->remote = *remote;
+    return error;
 }
 
 static void record(struct mr_port *p, const struct mr_datagram *d)
@@ -122,6 +137,8 @@ void fake_datagram_to(struct mr_port *p, const struct mr_endpoint *remote, const
 {
     if (!p->open)
         return; /* the stack answers that the port is unreachable, the service hears nothing */
+    if (p->remote.port && (p->remote.port != remote->port || !mr_address_equal(&p->remote.address, &remote->address)))
+        return; /* not from the one remote endpoint of this port: dropped */
     struct mr_datagram d = {p->local, *remote, {data, n}};
     if (mr_address_is_any(&d.local.address))
         d.local.address = mr_address_ip4(FAKE_ADDRESS);

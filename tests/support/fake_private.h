@@ -50,6 +50,7 @@ struct mr_port {
     const struct mr_datagram_handler *handler;
     void *context;
     struct mr_endpoint local;
+    struct mr_endpoint remote; /* port 0: anyone's */
     bool open;
 };
 

@@ -2,6 +2,7 @@
 #include <millrace/datagram.h>
 #include <string.h>
 
+#include "stack/base/toeplitz.h"
 #include "stack/udp/udp.h"
 #include "tests/support/cmocka.h"
 #include "tests/support/host.h"
@@ -324,25 +325,98 @@ static void large_frames_go_as_chains(void **state)
     assert_int_equal(mr_datagram_send(p, &one, 1), 0);
 }
 
-static void ephemeral_ports_are_distinct_and_end(void **state)
+/* One for each flow of a proxy, of which there are thousands. */
+static void every_ephemeral_port_is_given_once_and_comes_back(void **state)
+{
+    static uint8_t taken[65536];
+    static struct mr_port *p[UDP_EPHEMERAL_COUNT];
+    struct seen s = {0};
+    struct mr_endpoint local, again;
+    unsigned near = 0, before = 0;
+    memset(taken, 0, sizeof taken);
+    for (unsigned i = 0; i < UDP_EPHEMERAL_COUNT; i++) {
+        assert_int_equal(open_port(i % 2 ? OURS : 0, 0, &s, &p[i]), MR_OK);
+        mr_port_local(p[i], &local);
+        assert_in_range(local.port, UDP_EPHEMERAL_FIRST, UDP_EPHEMERAL_FIRST + UDP_EPHEMERAL_COUNT - 1);
+        assert_int_equal(taken[local.port]++, 0);
+        near += i < 1000 && local.port - before < 16;
+        before = local.port;
+    }
+    assert_in_range(near, 0, 10); /* they do not follow each other */
+    struct mr_port *more;
+    assert_int_equal(open_port(0, 0, &s, &more), MR_ERROR_NO_PORT);
+    test_host_in(&host, datagram(5000, (uint16_t)before, 1));
+    assert_int_equal(s.datagrams, 1);
+    mr_port_local(p[17], &local);
+    mr_datagram_close(p[17]);
+    assert_int_equal(open_port(0, 0, &s, &p[17]), MR_OK);
+    mr_port_local(p[17], &again);
+    assert_int_equal(again.port, local.port);
+    for (unsigned i = 0; i < UDP_EPHEMERAL_COUNT; i++)
+        mr_datagram_close(p[i]);
+    assert_int_equal(host.w->udp->free.count, UDP_EPHEMERAL_COUNT);
+    bits_check(&host.w->udp->free);
+}
+
+static void number_is_taken_as_long_as_any_address_has_it(void **state)
 {
     struct seen s = {0};
-    struct mr_port *p[1024];
-    for (unsigned i = 0; i < 1024; i++) {
-        struct mr_endpoint local;
-        assert_int_equal(open_port(0, 0, &s, &p[i]), MR_OK);
-        mr_port_local(p[i], &local);
-        assert_in_range(local.port, 49152, 65535);
-        for (unsigned k = 0; k < i; k++) {
-            struct mr_endpoint other;
-            mr_port_local(p[k], &other);
-            assert_int_not_equal(local.port, other.port);
-        }
+    struct mr_port *any, *exact;
+    assert_int_equal(open_port(0, UDP_EPHEMERAL_FIRST, &s, &any), MR_OK);
+    assert_int_equal(open_port(OURS, UDP_EPHEMERAL_FIRST, &s, &exact), MR_OK);
+    assert_int_equal(host.w->udp->free.count, UDP_EPHEMERAL_COUNT - 1);
+    mr_datagram_close(any);
+    assert_int_equal(host.w->udp->free.count, UDP_EPHEMERAL_COUNT - 1);
+    mr_datagram_close(exact);
+    assert_int_equal(host.w->udp->free.count, UDP_EPHEMERAL_COUNT);
+}
+
+static void flow_to_one_remote_hears_nobody_else(void **state)
+{
+    struct seen s = {0};
+    struct mr_port *p;
+    const struct mr_endpoint remote = {mr_address_ip4(PEER), 5000}, nowhere = {mr_address_ip4(0x08080808), 53};
+    struct mr_endpoint local;
+    assert_int_equal(mr_datagram_open_to(host.w, NULL, &(struct mr_endpoint){remote.address, 0}, &handler, &s, &p),
+                     MR_ERROR_INVALID);
+    assert_int_equal(mr_datagram_open_to(host.w, NULL, &nowhere, &handler, &s, &p), MR_ERROR_NO_ROUTE);
+    assert_int_equal(mr_datagram_open_to(host.w, &(struct mr_endpoint){remote.address, 0}, &remote, &handler, &s, &p),
+                     MR_ERROR_NO_ADDRESS);
+    assert_int_equal(mr_datagram_open_to(host.w, NULL, &remote, &handler, &s, &p), MR_OK);
+    mr_port_local(p, &local);
+    assert_int_equal(mr_address_to_ip4(&local.address), OURS);
+    test_host_in(&host, datagram(5000, local.port, 3));
+    assert_int_equal(s.datagrams, 1);
+    test_host_in(&host, datagram(5001, local.port, 3));
+    assert_int_equal(s.datagrams, 1);
+    assert_int_equal(host.w->stat[DROP_udp_other_remote], 1);
+}
+
+/* Answers to a flow come to the queue that has it, by the device's table. */
+static void flow_has_a_port_whose_answers_come_here(void **state)
+{
+    static uint8_t key[40];
+    static uint16_t reta[128];
+    struct seen s = {0};
+    struct mr_port *p;
+    struct mr_endpoint remote = {mr_address_ip4(PEER), 0}, local;
+    for (unsigned i = 0; i < sizeof key; i++)
+        key[i] = (uint8_t)(i * i * 37 + 11);
+    for (unsigned i = 0; i < 128; i++)
+        reta[i] = (uint16_t)(i % 5);
+    const struct mr_link_rss rss = {key, sizeof key, reta, 128, 3, .udp = true};
+    host.link.link.rss = &rss;
+    for (unsigned i = 1; i <= 2000; i++) {
+        remote.port = (uint16_t)i;
+        assert_int_equal(mr_datagram_open_to(host.w, NULL, &remote, &handler, &s, &p), MR_OK);
+        mr_port_local(p, &local);
+        uint8_t tuple[12];
+        frame_put_32(tuple, PEER);
+        frame_put_32(tuple + 4, OURS);
+        frame_put_16(tuple + 8, remote.port);
+        frame_put_16(tuple + 10, local.port);
+        assert_int_equal(reta[toeplitz_hash(key, 0, tuple, sizeof tuple) % 128], 3);
     }
-    struct mr_port *more;
-    assert_int_equal(open_port(0, 0, &s, &more), MR_ERROR_NO_MEMORY);
-    mr_datagram_close(p[17]);
-    assert_int_equal(open_port(0, 0, &s, &more), MR_OK);
 }
 
 static void datagram_to_ourselves_comes_back(void **state)
@@ -379,7 +453,10 @@ int main(void)
         TEST(echoed_burst_leaves_whole_and_checksummed),
         TEST(sending_stops_at_the_first_that_cannot_go),
         TEST(large_frames_go_as_chains),
-        TEST(ephemeral_ports_are_distinct_and_end),
+        TEST(every_ephemeral_port_is_given_once_and_comes_back),
+        TEST(number_is_taken_as_long_as_any_address_has_it),
+        TEST(flow_to_one_remote_hears_nobody_else),
+        TEST(flow_has_a_port_whose_answers_come_here),
         TEST(datagram_to_ourselves_comes_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

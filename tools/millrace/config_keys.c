@@ -28,7 +28,7 @@ static const struct mr_config_key limit_keys[] = {
      .sentence = "connections in TIME-WAIT; beyond it the oldest is given up"},
     {"neighbours", MR_CONFIG_UNSIGNED, AT(config_limits, neighbours), 16, 65536, .preset = "1024",
      .sentence = "entries of the ARP cache"},
-    {"datagram_ports", MR_CONFIG_UNSIGNED, AT(config_limits, datagram_ports), 1, 65536, .preset = "1024",
+    {"datagram_ports", MR_CONFIG_UNSIGNED, AT(config_limits, datagram_ports), 1, 65536, .preset = "32768",
      .sentence = "bound UDP ports"},
     {"packets", MR_CONFIG_UNSIGNED, AT(config_limits, packets), 1024, 16777216, .preset = "16384", .unit = "packets",
      .sentence = "packet buffers for payload that waits to be consumed or acknowledged, beside those of the queues"},
