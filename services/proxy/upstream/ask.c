@@ -176,7 +176,7 @@ static enum upstream_answer request_start(struct upstream_request *q)
 {
     struct upstream_state *s = &q->proxy->upstreams[q->upstream->slot];
     q->tries++;
-    q->answered = false;
+    q->answered = q->good = false;
     enum place place = s->queued > 0 ? PLACE_FULL : request_place(q, s);
     if (place == PLACE_READY)
         return UPSTREAM_READY;
@@ -197,7 +197,7 @@ enum upstream_answer upstream_ask(struct upstream_request *q)
     q->plan = NULL;
     q->tried_in = NULL;
     q->connection = NULL;
-    q->counted = q->reused = q->answered = false;
+    q->counted = q->reused = q->answered = q->good = false;
     q->tries = 0;
     q->state = REQUEST_NONE;
     mr_timer_init(&q->timer, timer_expired, q);
@@ -259,8 +259,12 @@ void upstream_cancel(struct upstream_request *q)
     plan_forget(q);
 }
 
+/* Only a whole answer clears what a backend has failed: one that cuts each short would never be found out. */
 static void request_end(struct upstream_request *q)
 {
+    if (q->good)
+        backend_of(q)->failures_in_a_row = 0;
+    q->good = false;
     backend_detach(q);
     q->connection = NULL;
     q->state = REQUEST_NONE;

@@ -45,13 +45,14 @@ void upstream_succeeded(struct upstream_request *q, int status, mr_time first_by
 {
     struct upstream_backend *b = &q->proxy->backends[q->slot];
     q->answered = true;
+    q->good = !is_failure(status);
     if (status >= 100 && status <= 599)
         b->responses[status / 100]++;
     if (status >= 100)
         latency_add(b, first_byte - q->asked);
     if (is_failure(status))
         backend_failed(b);
-    else
+    else if (status == 0)
         b->failures_in_a_row = 0;
 }
 
@@ -61,6 +62,7 @@ void upstream_failed(struct upstream_request *q, enum upstream_failure why)
     bool race = q->reused && !q->answered && (why == UPSTREAM_RESET || why == UPSTREAM_ENDED);
     if (why < UPSTREAM_RESET)
         return; /* known: see ask.c */
+    q->good = false;
     b->resets += why == UPSTREAM_RESET;
     b->timeouts += why == UPSTREAM_TIMEOUT;
     if (race)

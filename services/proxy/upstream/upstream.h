@@ -117,6 +117,7 @@ struct upstream_request {
     uint8_t why;   /* enum upstream_failure: FAILING */
     bool counted;  /* in the backend's `active` */
     bool reused, answered;
+    bool good; /* ... and nothing is known against it yet */
     uint32_t tries;
     mr_time asked;
     struct mr_timer timer;                 /* connect and queue timeouts */
@@ -136,7 +137,8 @@ bool upstream_retry(struct upstream_request *q, enum upstream_answer *answer);
 void upstream_cancel(struct upstream_request *q);
 
 /* How the try went, for ejection and statistics: status 100 .. 599 once the head of a response is there; or a failure, which for one that
- * came by q->failed is known already and does nothing. A tunnel that is open has succeeded with status 0. */
+ * came by q->failed is known already and does nothing. A tunnel that is open has succeeded with status 0.
+ * A failure may follow a success, when the rest of a response does not come. */
 void upstream_succeeded(struct upstream_request *q, int status, mr_time first_byte);
 void upstream_failed(struct upstream_request *q, enum upstream_failure why);
 
