@@ -188,7 +188,7 @@ static const struct mr_config_key forward_keys[] = {
 
 #define CACHE(member, kind, ...) KEY(proxy_cache_config, member, kind, __VA_ARGS__)
 static const struct mr_config_key cache_keys[] = {
-    CACHE(bytes, BYTES, RANGE(0, UINT64_C(1) << 40), .preset = "64MiB",
+    CACHE(bytes, BYTES, RANGE(0, UINT64_C(63) << 30), .preset = "64MiB",
           .sentence = "of one worker, for routes with `cache`; 0: none"),
     CACHE(object_bytes_max, BYTES, RANGE(1, UINT64_C(1) << 32), .preset = "1MiB",
           .sentence = "longer responses pass and are not kept"),

@@ -120,7 +120,7 @@ static void fields_of_one_hop_are_not_kept(void **state)
     assert_true(put(
         "/a", "",
         "Cache-Control: max-age=9, no-cache=\"x-b\", private=\"set-cookie\"\r\nDate: Tue, 14 Nov 2023 22:13:20 GMT\r\n"
-        "Connection: close, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: 5\r\nProxy-Authenticate: x\r\n"
+        "Connection: close, X-Hop, server\r\nX-Hop: 1\r\nServer: x\r\nKeep-Alive: 5\r\nProxy-Authenticate: x\r\n"
         "Proxy-Authentication-Info: x\r\nTE: x\r\nTrailer: x\r\nUpgrade: h2c\r\n"
         "Content-Length: 0\r\nX-B: 2\r\nSet-Cookie: a=b\r\nX-C: 3\r\n",
         ""));
@@ -542,6 +542,24 @@ static void a_failed_backend_is_stood_in_for_without_asking_again_at_once(void *
     hcache_end(&a.q);
 }
 
+static void a_fetch_that_fails_behind_a_stale_answer_is_not_tried_again_at_once(void **state)
+{
+    struct hcache_ask a;
+    put("/a", "", EVER, "old");
+    world.now += 60;
+    assert_int_equal(ask(&a, "/a", ""), HCACHE_STALE);
+    assert_true(hcache_serve_on_error(&a.q, world.now));
+    assert_false(a.q.fetches);
+    hcache_end(&a.q);
+    assert_int_equal(ask(&a, "/a", ""), HCACHE_STALE);
+    assert_false(a.q.fetches);
+    hcache_end(&a.q);
+    world.now += HCACHE_FAILED_SECONDS;
+    assert_int_equal(ask(&a, "/a", ""), HCACHE_STALE);
+    assert_true(a.q.fetches);
+    hcache_end(&a.q);
+}
+
 static void only_if_cached_is_answered_or_504(void **state)
 {
     assert_int_equal(gets("/a", "Cache-Control: only-if-cached\r\n"), HCACHE_UNAVAILABLE);
@@ -812,6 +830,7 @@ static const struct {
     {201, "Location: //a.example/b\r\n", "/b", true},
     {201, "Location: http://b.example/b\r\n", "/b", false},
     {201, "Location: http://a.example.org/b\r\n", "/b", false},
+    {201, "Location: http://a.example.org\r\n", "/", false},
     {201, "Location: https://a.example/b\r\n", "/b", false},
     {201, "Location: http://a.example\r\n", "/", true},
     {201, "Location: b\r\n", "/b", false},
@@ -967,6 +986,7 @@ int main(void)
         TEST(a_client_that_reloads_asks_alone),
         TEST(stale_while_revalidate_lets_one_fetch_and_serves_all),
         TEST(a_failed_backend_is_stood_in_for_without_asking_again_at_once),
+        TEST(a_fetch_that_fails_behind_a_stale_answer_is_not_tried_again_at_once),
         TEST(only_if_cached_is_answered_or_504),
         TEST(requests_that_are_not_for_a_cache_go_past_it),
         TEST(requests_of_one_user_neither_wait_nor_let_wait),

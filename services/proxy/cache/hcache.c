@@ -54,6 +54,8 @@ static uint32_t seconds_of(mr_time t)
 
 #define OBJECT_BYTES_MAX ((UINT64_C(16) << 10) * HCACHE_BLOCK_BYTES) /* what index blocks reach, and a little less */
 
+#define BLOCKS_MAX ((UINT64_C(63) << 30) / HCACHE_BLOCK_BYTES) /* what links of policies reach */
+
 static void configure(struct hcache *c, const struct proxy_cache_config *config)
 {
     c->object_bytes_max = config->object_bytes_max < OBJECT_BYTES_MAX ? config->object_bytes_max : OBJECT_BYTES_MAX;
@@ -67,7 +69,7 @@ static bool make_tables(struct hcache *c, const struct proxy_cache_config *confi
         config->policy ? cache_evict_find(config->policy) : cache_evict_policies[0];
     uint64_t blocks = config->bytes / HCACHE_BLOCK_BYTES;
     uint32_t buckets = 1;
-    if (!policy || blocks < 2 || blocks >= HCACHE_BLOCK_ENTRY)
+    if (!policy || blocks < 2 || blocks > BLOCKS_MAX)
         return false;
     while (buckets < blocks)
         buckets *= 2;

@@ -90,7 +90,8 @@ void hcache_end(struct hcache_request *q);
 /* For VALIDATE and STALE: fields to add to the request ("If-None-Match: ...\r\n"); returns bytes, at most `size` (512 is enough for all). */
 size_t hcache_validators(const struct hcache_request *q, char *out, size_t size);
 /* The backend failed (no connection, no response, 500, 502, 503 or 504) where we got VALIDATE: may the entry be served all the same (RFC 5861 4,
- * stale-if-error)? If so q->verdict is HCACHE_STALE, and the fetch is let go. */
+ * stale-if-error)? If so q->verdict is HCACHE_STALE, and the fetch is let go. After STALE it only notes the failure, so that the backend is not asked
+ * again at once. */
 bool hcache_serve_on_error(struct hcache_request *q, int64_t wall_seconds);
 /* A 304 came for it: the entry is fresh again, with the fields of `response`. q->verdict is HCACHE_HIT then (STALE stays STALE). MISS: the
  * 304 was not about our entry (another strong ETag, RFC 9111 4.3.4), which is gone: send the request again without validators. */

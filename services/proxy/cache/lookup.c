@@ -102,7 +102,7 @@ static enum hcache_verdict reuse(struct hcache_request *q, const struct hcache_w
         q->forward = HCACHE_FORWARD_STALE;
         q->asked_seconds = now;
         q->sequence = q->cache->sequence;
-        if (!rests(e, wish, now) && !wish->authorization)
+        if (now >= e->failed_until && !wish->authorization)
             hcache_fetch_take(q);
         return serve(q, e, HCACHE_STALE);
     case HCACHE_REUSE_REFUSED:
@@ -194,7 +194,14 @@ size_t hcache_validators(const struct hcache_request *q, char *out, size_t size)
 bool hcache_serve_on_error(struct hcache_request *q, int64_t wall_seconds)
 {
     struct hcache_wish wish;
-    if (q->verdict != HCACHE_VALIDATE || !q->entry || hcache_entry_dead(q->entry))
+    if (!q->entry || (q->verdict == HCACHE_VALIDATE && hcache_entry_dead(q->entry)))
+        return false;
+    if (q->verdict == HCACHE_STALE) { /* it is served already */
+        q->entry->failed_until = wall_seconds + HCACHE_FAILED_SECONDS;
+        hcache_fetch_done(q, HCACHE_OUTCOME_DIED);
+        return true;
+    }
+    if (q->verdict != HCACHE_VALIDATE)
         return false;
     hcache_wish_read(&wish, q->request, q->head);
     if (!hcache_reuse_on_error(&q->entry->freshness, &wish.control, wall_seconds))
