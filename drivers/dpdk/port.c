@@ -14,6 +14,7 @@
 
 #include "drivers/dpdk/chatter.h"
 #include "drivers/dpdk/event.h"
+#include "drivers/dpdk/steer.h"
 
 #define PORT_NONE   UINT16_MAX
 #define DEVARGS_MAX (PATH_MAX * 2 + 256)
@@ -195,10 +196,10 @@ static void links_fill(struct dpdk_port *port, const struct dpdk_port_config *co
 {
     uint8_t mac[6];
     mac_choose(port, config, mac);
-    bool rss = rss_read(port);
+    for (uint16_t q = 0; q < port->queues && conf->intr_conf.rxq; q++)
+        event_interrupt_find(&port->links[q]);
+    bool rss = rss_read(port) || steer_tap(port);
     for (uint16_t q = 0; q < port->queues; q++) {
-        if (conf->intr_conf.rxq)
-            event_interrupt_find(&port->links[q]);
         link_init(&out[q], &port->links[q]);
         memcpy(out[q].mac, mac, sizeof mac);
         out[q].mtu = (uint16_t)conf->rxmode.mtu;
