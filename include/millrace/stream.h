@@ -23,7 +23,7 @@ struct mr_listener;
 enum mr_close_reason {
     MR_CLOSE_DONE,        /* both directions ended in order */
     MR_CLOSE_LOCAL,       /* this side called mr_stream_close or mr_stream_abort */
-    MR_CLOSE_RESET,       /* the peer reset an open connection */
+    MR_CLOSE_RESET,       /* the peer reset an open connection; what came before, in order, was told by on_data */
     MR_CLOSE_REFUSED,     /* the peer refused a connect: a reset, or ICMP port or protocol unreachable */
     MR_CLOSE_TIMEOUT,     /* no answer: connect, retransmission, keepalive or user timeout */
     MR_CLOSE_UNREACHABLE, /* a connect was prohibited, by ICMP codes 9, 10 or 13 */

@@ -23,7 +23,8 @@ void stream_event_close(struct mr_worker *w, struct tcb *c, enum mr_close_reason
 {
     if (c->flags & TCB_TOLD_CLOSE || c->events & EVENT_CLOSE)
         return;
-    c->events = (uint8_t)((c->events & (EVENT_OPEN | EVENT_DATA)) | EVENT_CLOSE | (unsigned)reason << EVENT_REASON_SHIFT);
+    c->events =
+        (uint8_t)((c->events & (EVENT_OPEN | EVENT_DATA)) | EVENT_CLOSE | (unsigned)reason << EVENT_REASON_SHIFT);
     ready_mark(w, c);
 }
 
@@ -65,7 +66,7 @@ static unsigned deliver(struct mr_worker *w, struct tcb *c)
 {
     const struct mr_stream_handler *h = c->stream.binding->handler;
     unsigned events = c->events, delivered = 0;
-    c->events &= (uint8_t)~(EVENT_OPEN | EVENT_DATA | EVENT_WRITABLE);
+    c->events &= (uint8_t) ~(EVENT_OPEN | EVENT_DATA | EVENT_WRITABLE);
     if (events & EVENT_OPEN && attached(c)) {
         deliver_open(c, h);
         delivered++;
@@ -78,9 +79,10 @@ static unsigned deliver(struct mr_worker *w, struct tcb *c)
         h->on_writable(&c->stream);
         delivered++;
     }
-    bool unread = c->receive_queued && attached(c); /* an ended stream that is still being read */
+    enum mr_close_reason reason = (enum mr_close_reason)(c->events >> EVENT_REASON_SHIFT);
+    /* An ended stream that is still being read; after a reset the service was shown what there was. */
+    bool unread = c->receive_queued && attached(c) && reason == MR_CLOSE_DONE;
     if (c->events & EVENT_CLOSE && !unread) {
-        enum mr_close_reason reason = (enum mr_close_reason)(c->events >> EVENT_REASON_SHIFT);
         c->events = 0;
         c->flags |= TCB_TOLD_CLOSE | TCB_DETACHED;
         h->on_close(&c->stream, reason);

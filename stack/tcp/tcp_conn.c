@@ -124,7 +124,10 @@ void tcp_conn_finish(struct mr_worker *w, struct tcb *c, enum mr_close_reason re
     tcp_queue_free(w, c);
     tcp_reasm_free(w, c);
     tcp_congestion_stop(w, c);
-    if (reason != MR_CLOSE_DONE || (c->flags & TCB_DETACHED)) {
+    /* RFC 9293 3.10.7.4 flushes all queues at a reset; what came before it in the same turn, and the service would have been
+     * told of in a turn of its own, is shown to it first. */
+    bool untold = reason == MR_CLOSE_RESET && (c->events & EVENT_DATA);
+    if ((reason != MR_CLOSE_DONE && !untold) || (c->flags & TCB_DETACHED)) {
         if (c->receive_queued) /* bytes are lost: the service must not take what it has for all of it */
             c->flags &= ~(uint32_t)TCB_FIN_RECEIVED;
         tcp_receive_free(w, c);
