@@ -244,3 +244,74 @@ bool config_value_parse(const struct mr_config_key *key, const char *text, const
     }
     return false;
 }
+
+static void fraction_print(double value, FILE *out)
+{
+    char text[40];
+    snprintf(text, sizeof text, "%.15g", value);
+    if (strtod(text, NULL) != value)
+        snprintf(text, sizeof text, "%.17g", value); /* always enough to read the same number again */
+    fputs(text, out);
+}
+
+void config_value_print(const struct mr_config_key *key, const void *value, FILE *out)
+{
+    char text[64];
+    const struct mr_config_prefix *prefix = value;
+    switch (key->type) {
+    case MR_CONFIG_BOOL:
+        fputs(*(const bool *)value ? "true" : "false", out);
+        break;
+    case MR_CONFIG_UNSIGNED:
+    case MR_CONFIG_BYTES:
+    case MR_CONFIG_DURATION:
+    case MR_CONFIG_RATE:
+        quantity_text(types[key->type].units, *(const uint64_t *)value, text, sizeof text);
+        fputs(text, out);
+        break;
+    case MR_CONFIG_STRING:
+    case MR_CONFIG_PATH:
+        fputs(*(char *const *)value ? *(char *const *)value : "", out);
+        break;
+    case MR_CONFIG_ENDPOINT:
+        fputs(mr_endpoint_text(value, text), out);
+        break;
+    case MR_CONFIG_ADDRESS:
+        fputs(mr_address_text(value, text), out);
+        break;
+    case MR_CONFIG_PREFIX:
+        fprintf(out, "%s/%u", mr_address_text(&prefix->address, text), prefix->bits);
+        break;
+    case MR_CONFIG_CHOICE:
+        fputs(key->choices[*(const int *)value], out);
+        break;
+    case MR_CONFIG_FRACTION:
+        fraction_print(*(const double *)value, out);
+        break;
+    case MR_CONFIG_MAP:
+    case MR_CONFIG_LIST:
+        break; /* no single value */
+    }
+}
+
+static bool strings_equal(const char *a, const char *b)
+{
+    return a && b ? !strcmp(a, b) : a == b;
+}
+
+bool config_value_equal(enum mr_config_type type, const void *a, const void *b)
+{
+    const struct mr_endpoint *ea = a, *eb = b;
+    const struct mr_config_prefix *pa = a, *pb = b;
+    switch (type) {
+    case MR_CONFIG_STRING:
+    case MR_CONFIG_PATH:
+        return strings_equal(*(char *const *)a, *(char *const *)b);
+    case MR_CONFIG_ENDPOINT:
+        return ea->port == eb->port && mr_address_equal(&ea->address, &eb->address);
+    case MR_CONFIG_PREFIX:
+        return pa->bits == pb->bits && mr_address_equal(&pa->address, &pb->address);
+    default:
+        return !memcmp(a, b, types[type].bytes);
+    }
+}

@@ -176,7 +176,7 @@ static void what_cannot_be_changes_nothing_and_says_why(void **state)
     struct world *w = world_create();
     struct fake_tree before;
     char path[CONFIG_EDIT_PATH_MAX];
-    assert_true(config_tree_copy(fake_tree_keys, &w->tree, &before, sizeof before));
+    assert_true(config_tree_copy(fake_tree_keys, sizeof before, &before, &w->tree));
     for (unsigned i = 0; i < sizeof refuse_cases / sizeof *refuse_cases; i++) {
         w->message[0] = 0;
         if (change(w, &refuse_cases[i]) || !strstr(w->message, refuse_cases[i].part))
@@ -229,7 +229,7 @@ static void a_copy_is_equal_until_a_value_differs(void **state)
         struct world *w = world_create();
         struct fake_tree copy;
         char path[CONFIG_EDIT_PATH_MAX];
-        assert_true(config_tree_copy(fake_tree_keys, &w->tree, &copy, sizeof copy));
+        assert_true(config_tree_copy(fake_tree_keys, sizeof copy, &copy, &w->tree));
         assert_true(config_edit_equal(fake_tree_keys, &copy, &w->tree, path));
         assert_true(set(w, changes[i][0], changes[i][1]));
         assert_false(config_edit_equal(fake_tree_keys, &copy, &w->tree, path));
