@@ -231,15 +231,6 @@ static void proxy_close(void *argument)
     free(s);
 }
 
-static struct proxy_config *config_copy(const struct proxy_config *from)
-{
-    struct proxy_config *copy = malloc(sizeof *copy);
-    if (copy && config_tree_copy(proxy_keys, from, copy, sizeof *copy))
-        return copy;
-    free(copy);
-    return NULL;
-}
-
 static int proxy_open(const void *configuration, unsigned workers, void **shared)
 {
     const struct proxy_config *config = configuration;
@@ -252,7 +243,7 @@ static int proxy_open(const void *configuration, unsigned workers, void **shared
     s->instances = calloc(workers, sizeof(struct proxy *));
     s->random = calloc(workers, sizeof *s->random);
     s->slots = plan_slots_create(&config->limits);
-    struct proxy_config *copy = config_copy(config);
+    struct proxy_config *copy = config_tree_clone(proxy_keys, sizeof *copy, config);
     if (copy && s->instances && s->random && s->slots)
         s->plan = plan_build(s, copy, message, sizeof message);
     if (!s->plan) {
@@ -276,4 +267,7 @@ const struct mr_service proxy_service = {
     .start = proxy_start,
     .stop = proxy_stop,
     .release = proxy_release,
+    .command = proxy_command,
+    .reconfigure = proxy_reconfigure,
+    .configuration = proxy_configuration,
 };
