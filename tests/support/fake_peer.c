@@ -138,7 +138,7 @@ static void deliver_open(struct mr_stream *s)
 void fake_streams_turn(struct mr_worker *w)
 {
     for (struct mr_stream *s = w->streams; s; s = s->next) {
-        if (!s->opened && !s->finished && w->connect_automatic)
+        if (!s->opened && !s->finished && !s->close_delivered && w->connect_automatic)
             deliver_open(s);
         if (!s->throttled && s->opened)
             while (!s->close_delivered && s->acknowledged < s->sent)
