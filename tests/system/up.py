@@ -62,6 +62,20 @@ def up_serves_the_cache_and_says_how_to_try_it(namespace, _):
         up.stop()
 
 
+def up_serves_the_page_through_the_proxy_and_says_how_to_try_it(namespace, _):
+    up = Up(namespace, namespace.name)
+    try:
+        wait_until(lambda: "stat proxy" in up.log_path.read_text(), "the line to try")
+        line = re.search(r"^up: try: (curl .*:8080.*)$|^up: try: (ip netns.*:8080.*)$", up.log_path.read_text(), re.MULTILINE)
+        commands = re.sub(r" \([^)]*\)", "", line[1] or line[2]).split("; ")
+        page, explained, counted = (run("bash", "-c", command, timeout=20).stdout for command in commands)
+        assert "<title>Millrace</title>" in page and re.search(r"^via: ", page, re.MULTILINE | re.IGNORECASE), page
+        assert "web" in explained and "page" in explained, explained
+        assert re.search(r"page\b.*\bup\b|page\b.*198\.18\.0\.2:80", counted), counted
+    finally:
+        up.stop()
+
+
 def up_leaves_no_tap_device_and_no_process(namespace, _):
     assert not tap_exists("mr0")
     assert not millrace_inside(namespace)
@@ -93,7 +107,8 @@ def up_with_other_addresses_serves_there(namespace, _):
     up = Up(namespace, namespace.name, "--host", "10.99.7.1/28", "--address", "10.99.7.5/28", "--name", f"{namespace.name}x")
     try:
         assert up.ready.startswith("ready http://10.99.7.5/"), up.ready
-        up.inside("curl", "-sS", "--fail", "--max-time", 5, "-o", "/dev/null", "http://10.99.7.5/")
+        for port in (80, 8080):  # the page, and the proxy in front of it
+            up.inside("curl", "-sS", "--fail", "--max-time", 5, "-o", "/dev/null", f"http://10.99.7.5:{port}/")
         assert "10.99.7.1/28" in up.inside("ip", "-br", "addr", "show", "mr0").stdout
         assert f"{namespace.name}x: serving" in run(MILLRACE, "status", "--name", f"{namespace.name}x").stdout
     finally:
@@ -108,6 +123,7 @@ def millrace_ends_when_up_is_killed(namespace, _):
     wait_until(lambda: not millrace_inside(namespace), "the process goes")
 
 
-main(up_prints_ready_and_serves_the_page, up_serves_the_cache_and_says_how_to_try_it, up_leaves_no_tap_device_and_no_process, up_again_serves_again,
+main(up_prints_ready_and_serves_the_page, up_serves_the_cache_and_says_how_to_try_it,
+     up_serves_the_page_through_the_proxy_and_says_how_to_try_it, up_leaves_no_tap_device_and_no_process, up_again_serves_again,
      up_makes_a_namespace_and_removes_it, up_with_other_addresses_serves_there, millrace_ends_when_up_is_killed,
      millrace=False)
