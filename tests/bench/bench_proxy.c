@@ -115,7 +115,9 @@ static void backends_start(struct rte_mempool *pool, const struct options *o)
 
 static void backends_turn(struct bench *b)
 {
+    bench_pipe_carry(&pb.pipe);
     worker_turn(pb.backend, b->now);
+    bench_pipe_carry(&pb.pipe);
 }
 
 /* -- the proxy ------------------------------------------------------------------------------------------------------------- */
@@ -173,8 +175,8 @@ static void proxy_start(struct rte_mempool *pool, const struct options *o, struc
     bench_start_service(&pb.bench, &proxy_service, c->service[0].values, *shared);
 }
 
-/* Address detection and neighbours first; then one request, which tells how long a response is. */
-static void learn(void)
+/* Address detection and neighbours first, each backend's by a request of its own; they tell how long a response is. */
+static void learn(const struct options *o)
 {
     for (int i = 0; i < 1000; i++) {
         pb.bench.now += 10 * MR_MILLISECOND;
@@ -182,9 +184,12 @@ static void learn(void)
     }
     bench_connections_open(&pb.bench);
     pb.expected = UINT64_MAX;
-    bench_client_request(&pb.bench.client, 0);
-    for (int i = 0; i < 2000; i++)
-        bench_turn(&pb.bench);
+    for (unsigned k = 0; k < o->backends; k++) {
+        pb.received[0] = 0;
+        bench_client_request(&pb.bench.client, 0);
+        for (int i = 0; i < 2000; i++)
+            bench_turn(&pb.bench);
+    }
     pb.expected = pb.received[0];
     if (pb.expected < pb.response_bytes || pb.bench.client.bad) {
         fprintf(stderr, "bench: no response through the proxy (%lu bytes)\n", (unsigned long)pb.expected);
@@ -308,11 +313,11 @@ int main(int argc, char **argv)
     support_start_dpdk(512);
     struct rte_mempool *pool = support_pool(PACKETS);
     pb.received = calloc(2 * o.connections, sizeof *pb.received);
-    bench_pipe_init(&pb.pipe);
+    bench_pipe_init(&pb.pipe, pool);
     response_make(o.body);
     struct config *c = configuration(&o);
     proxy_start(pool, &o, c, &shared);
-    learn();
+    learn(&o);
     measure(&o);
     bench_end(&pb.bench);
     worker_group_leave(pb.backend);

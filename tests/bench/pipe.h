@@ -1,4 +1,5 @@
-/* Two links that lead to each other: what one end transmits the other receives, the same packets, in order, without loss. */
+/* Two links that lead to each other: what one end transmits the other receives, in order, without loss. As on a wire, what arrives is a
+ * packet of its own: a sender keeps what it sends. bench_pipe_carry makes the copies, which is neither end's work. */
 #ifndef TESTS_BENCH_PIPE_H
 #define TESTS_BENCH_PIPE_H
 
@@ -9,14 +10,17 @@
 struct bench_pipe {
     struct bench_pipe_end {
         struct mr_link link;
-        struct bench_pipe_end *other;
-        unsigned head, tail; /* free running: of what arrives here */
-        struct rte_mbuf *frame[BENCH_PIPE_FRAMES];
+        struct rte_mempool *pool; /* of what arrives here */
+        struct bench_pipe_queue {
+            unsigned head, tail; /* free running */
+            struct rte_mbuf *frame[BENCH_PIPE_FRAMES];
+        } arriving, sent;
     } end[2];
 };
 
 /* MAC addresses 02:00:00:00:01:01 and ..:02, MTU 1500, no offloads. */
-void bench_pipe_init(struct bench_pipe *p);
+void bench_pipe_init(struct bench_pipe *p, struct rte_mempool *pool);
+void bench_pipe_carry(struct bench_pipe *p);
 void bench_pipe_release(struct bench_pipe *p); /* frees what is on its way */
 
 #endif
