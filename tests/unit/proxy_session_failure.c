@@ -65,7 +65,7 @@ static void happen(struct mr_stream *b, enum accident a)
 
 static void what_is_tried_again(void **state)
 {
-    /* Only what may be done twice, when nothing was answered and the request is still there as it came. */
+    /* Only what may be done twice, when nothing that is an answer came and the request is still there as it came. */
     static const struct {
         const char *request;
         bool reused;
@@ -78,7 +78,8 @@ static void what_is_tried_again(void **state)
         {GET, true, RESET, true, "GET on a connection that was idle"},
         {GET, true, ENDED, true, "... that ended as we sent"},
         {GET, false, HALF_HEAD, false, "half an answer is an answer"},
-        {GET, false, NONSENSE, false, "nonsense is, too"},
+        {GET, false, NONSENSE, true, "nonsense is none"},
+        {POST, false, NONSENSE, false, "... but POST may have been done"},
         {GET, false, INTERIM_THEN_END, false, "and so is a 103"},
         {POST, false, RESET, false, "POST may have been done"},
         {POST, true, ENDED, false, "... also on a connection that was idle"},
@@ -159,7 +160,7 @@ static void when_none_can_be_reached_the_client_is_told(void **state)
 static void a_backend_that_does_not_answer_is_a_504(void **state)
 {
     struct mr_stream *c = proxy_world_client();
-    say(c, GET);
+    say(c, POST);
     fake_pass(w(), 9 * MR_SECOND);
     expect(c, "");
     fake_pass(w(), 2 * MR_SECOND);
@@ -167,6 +168,18 @@ static void a_backend_that_does_not_answer_is_a_504(void **state)
     assert_true(fake_aborted(backend(0)));
     assert_int_equal(fake_connect_count(w()), 1); /* it may still be at it: not tried again */
     assert_false(fake_shutdown_seen(c));
+}
+
+static void what_may_be_done_twice_is_asked_of_another_backend(void **state)
+{
+    struct mr_stream *c = proxy_world_client();
+    say(c, GET);
+    fake_pass(w(), 11 * MR_SECOND);
+    assert_true(fake_aborted(backend(0)));
+    assert_int_equal(fake_connect_count(w()), 2);
+    expect(c, "");
+    say(backend(1), OK2);
+    proxy_world_contains(c, "HTTP/1.1 200 OK\r\n");
 }
 
 static void a_backend_that_falls_silent_is_cut(void **state)
@@ -362,6 +375,7 @@ int main(void)
         through(a_backend_that_cannot_be_reached_is_left_out),
         cmocka_unit_test(when_none_can_be_reached_the_client_is_told),
         through(a_backend_that_does_not_answer_is_a_504),
+        through(what_may_be_done_twice_is_asked_of_another_backend),
         through(a_backend_that_falls_silent_is_cut),
         through(a_client_that_is_late_with_its_head_gets_a_408),
         through(a_client_that_is_late_with_its_body_gets_a_408),

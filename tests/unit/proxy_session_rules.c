@@ -147,7 +147,7 @@ static void an_upgrade_becomes_a_tunnel(void **state)
     assert_int_equal(proxy_world.proxy->sessions->open, 0);
     /* a 101 that nobody asked for is nonsense; an upgrade that is refused is an answer like others */
     c = proxy_world_client();
-    say(c, GET);
+    say(c, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
     say(backend(1), "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n");
     proxy_world_contains(c, "HTTP/1.1 502 ");
     c = proxy_world_client();

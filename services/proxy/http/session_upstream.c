@@ -227,6 +227,8 @@ static bool may_retry(const struct session *s, enum upstream_failure why)
         return true; /* no connection has carried it */
     case UPSTREAM_RESET:
     case UPSTREAM_ENDED:
+    case UPSTREAM_MALFORMED:
+    case UPSTREAM_TIMEOUT: /* it may have been carried out: twice does no harm (RFC 9110 9.2.2) */
         return idempotent(s->method);
     default:
         return false;
