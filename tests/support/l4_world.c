@@ -203,7 +203,8 @@ void l4_world_start(unsigned sessions, unsigned flows, bool header)
         .limits = {.sessions = sessions,
                    .flows = flows,
                    .backends = L4_WORLD_BACKENDS,
-                   .header_timeout = L4_WORLD_HEADER},
+                   .header_timeout = L4_WORLD_HEADER,
+                   .linger_timeout = L4_WORLD_LINGER},
         .backends = world.backends,
     };
     world.listener.proxy = &world.proxy;

@@ -9,6 +9,7 @@
 #define L4_WORLD_BACKENDS 2
 #define L4_WORLD_IDLE     (30 * MR_SECOND)
 #define L4_WORLD_HEADER   (5 * MR_SECOND)
+#define L4_WORLD_LINGER   (2 * MR_SECOND)
 
 struct l4_world {
     struct mr_worker *worker;
@@ -32,7 +33,6 @@ struct l4_world {
     unsigned connections_max;
     int choose; /* the slot that takes a flow; -1: none */
     bool down[L4_WORLD_BACKENDS];
-    bool changing; /* a turn is under way that l4_check must not look into */
 
     /* what was seen */
     unsigned held, entered, succeeded, cancelled, dropped;

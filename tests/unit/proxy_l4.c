@@ -40,12 +40,12 @@ static const struct row {
     {CONNECTING, BACKEND, TIMEOUT, RESET, CLOSED, "did not answer"},
     {CONNECTING, BACKEND, RST_AFTER_FIN, RESET, CLOSED, "the client had ended: it still learns that nothing arrived"},
     {MOVING, CLIENT, FIN, OPEN, HALF, "half-closed: answers go on"},
-    {MOVING, CLIENT, RST, CLOSED, RESET, "at once"},
+    {MOVING, CLIENT, RST, CLOSED, RESET, "when the backend has what was moved before"},
     {MOVING, CLIENT, FIN_RST, CLOSED, RESET, "the end is overtaken"},
     {MOVING, CLIENT, RST_AFTER_FIN, CLOSED, RESET, "the backend had ended; the client's bytes were not all read"},
     {MOVING, CLIENT, TIMEOUT, RESET, RESET, "silence is no end"},
     {MOVING, BACKEND, FIN, HALF, OPEN, "half-closed the other way"},
-    {MOVING, BACKEND, RST, RESET, CLOSED, "at once"},
+    {MOVING, BACKEND, RST, RESET, CLOSED, "when the client has what was moved before"},
     {MOVING, BACKEND, FIN_RST, RESET, CLOSED, "the end is overtaken"},
     {MOVING, BACKEND, RST_AFTER_FIN, RESET, CLOSED, "the client had ended"},
     {MOVING, BACKEND, TIMEOUT, RESET, RESET, "silence is no end"},
@@ -128,6 +128,7 @@ static void matrix_of_ends_is_carried_exactly(void **state)
             fake_connect_accept(backend);
         let_flow(client);
         let_flow(backend);
+        fake_pass(world.worker, MR_SECOND);
         l4_world_settle();
         enum sight c = see(client), b = see(backend);
         if (c != r->client || b != r->backend)
@@ -201,6 +202,52 @@ static void reset_after_both_ends_leaves_the_other_alone(void **state)
     l4_world_settle();
     assert_int_equal(fake_close_reason(client), MR_CLOSE_DONE);
     l4_world_stop();
+}
+
+/* An answer, and a reset because a part of the question was not read: the client gets both, in this order. */
+static void answer_before_a_reset_is_delivered(void **state)
+{
+    struct mr_stream *client, *backend;
+    l4_world_start(4, 4, false);
+    backend = joined(&client);
+    fake_throttle(client, 1000);
+    fake_input_quietly(backend, "answer", 6);
+    fake_input(backend, ".", 1);
+    fake_reset(backend);
+    fake_pass(world.worker, L4_WORLD_LINGER - MR_SECOND);
+    assert_false(fake_aborted(client));
+    expect_output(client, "answer.");
+    fake_input(client, "nobody listens", 14);
+    fake_acknowledge(client, SIZE_MAX);
+    fake_pass(world.worker, MR_SECOND);
+    l4_world_settle();
+    assert_true(fake_aborted(client));
+    assert_int_equal(world.counters[PROXY_L4_DELIVERIES_CUT], 0);
+    l4_world_stop();
+}
+
+/* Nor is it waited for long: the other side does not read, or it ends by itself. */
+static void delivery_before_a_reset_is_bounded(void **state)
+{
+    for (int how = 0; how < 3; how++) {
+        struct mr_stream *client, *backend;
+        l4_world_start(4, 4, false);
+        backend = joined(&client);
+        fake_throttle(backend, 1000);
+        fake_input(client, "question", 8);
+        fake_reset(client);
+        l4_world_settle();
+        assert_false(fake_aborted(backend));
+        if (how == 1)
+            fake_reset(backend);
+        else if (how == 2)
+            fake_end(backend);
+        fake_pass(world.worker, L4_WORLD_LINGER + MR_SECOND);
+        assert_int_equal(fake_aborted(backend), how != 1);
+        assert_int_equal(world.counters[PROXY_L4_DELIVERIES_CUT], how != 1);
+        assert_null(world.proxy.l4->first_connection);
+        l4_world_stop();
+    }
 }
 
 /* A client that sends before its backend is there is held back by its own window; then everything goes, and is moved, not copied. */
@@ -661,6 +708,7 @@ static void tunnel_reset_or_aborted_ends_once(void **state)
             l4_tunnel_abort(o.tunnel);
         else
             fake_pass(world.worker, L4_WORLD_IDLE + 2 * MR_SECOND);
+        fake_pass(world.worker, MR_SECOND);
         l4_world_settle();
         assert_int_equal(o.ended, 1);
         assert_true(how == 0 || fake_aborted(client));
@@ -692,6 +740,8 @@ int main(void)
         cmocka_unit_test(matrix_of_ends_is_carried_exactly),
         cmocka_unit_test(halves_closed_one_after_the_other_end_in_order),
         cmocka_unit_test(reset_after_both_ends_leaves_the_other_alone),
+        cmocka_unit_test(answer_before_a_reset_is_delivered),
+        cmocka_unit_test(delivery_before_a_reset_is_bounded),
         cmocka_unit_test(bytes_before_the_connection_wait_unread),
         cmocka_unit_test(reader_that_stops_bounds_what_is_moved),
         cmocka_unit_test(any_order_of_events_moves_everything),

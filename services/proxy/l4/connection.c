@@ -3,15 +3,16 @@
 
 #include <assert.h>
 
-const char *const l4_state_names[L4_STATES] = {"FREE", "EXPECT_PROXY_HEADER", "EXPECT_BACKEND", "JOINED",
-                                               "EXPECT_CLIENT_GONE"};
+const char *const l4_state_names[L4_STATES] = {"FREE",   "EXPECT_PROXY_HEADER", "EXPECT_BACKEND",
+                                               "JOINED", "EXPECT_DELIVERY",     "EXPECT_CLIENT_GONE"};
 
 #define TO(state) (1u << (state))
 static const uint8_t legal[L4_STATES] = {
     [L4_FREE] = TO(EXPECT_PROXY_HEADER) | TO(EXPECT_BACKEND) | TO(JOINED), /* the last: a tunnel */
     [EXPECT_PROXY_HEADER] = TO(EXPECT_BACKEND) | TO(EXPECT_CLIENT_GONE) | TO(L4_FREE),
     [EXPECT_BACKEND] = TO(JOINED) | TO(EXPECT_CLIENT_GONE) | TO(L4_FREE),
-    [JOINED] = TO(EXPECT_CLIENT_GONE) | TO(L4_FREE),
+    [JOINED] = TO(EXPECT_DELIVERY) | TO(EXPECT_CLIENT_GONE) | TO(L4_FREE),
+    [EXPECT_DELIVERY] = TO(EXPECT_CLIENT_GONE) | TO(L4_FREE),
     [EXPECT_CLIENT_GONE] = TO(L4_FREE),
 };
 
@@ -24,10 +25,12 @@ void l4_tcp_set_state(struct l4_tcp *t, enum l4_state state)
 void l4_tcp_check(const struct l4_tcp *t)
 {
     assert(t->state != L4_FREE);
-    assert((t->backend.stream != NULL) <= (t->state == JOINED));
-    assert(t->client.stream != NULL || t->state == JOINED);
+    bool joined = t->state == JOINED || t->state == EXPECT_DELIVERY;
+    assert((t->backend.stream != NULL) <= joined);
+    assert(t->client.stream != NULL || joined);
+    assert(t->state != EXPECT_DELIVERY || !t->client.stream != !t->backend.stream);
     assert(t->client.shut <= (t->slot != UINT32_MAX || !t->listener));
-    assert(mr_timer_armed(&t->timer) == (t->state == EXPECT_PROXY_HEADER || t->state == JOINED));
+    assert(mr_timer_armed(&t->timer) == (t->state == EXPECT_PROXY_HEADER || joined));
     assert((t->listener != NULL) == (t->plan != NULL));
 }
 

@@ -2,11 +2,11 @@
  *
  *   end     when every byte before it was moved, the other side is shut down: half-closed (RFC 9293 3.6). The rest goes on until the other
  *           side ends, too; then both connections close by themselves.
- *   reset   is a reset of the other side, at once. RFC 9293 3.5.2 and 3.10.7.4: who gets a reset flushes its queues, so a byte in front
- *           of it has no better title to arrive here than it has without us; and to hold what is queued for a peer that does not
- *           read, on behalf of one that is gone, would hold it without a bound. What must not be is an end in order instead: it would
- *           make a truncated answer look whole (which is what a proxy on sockets does that closes after what it has).
- *   silence for the idle timeout, likewise: neither side meant an end.
+ *   reset   is a reset of the other side, after what was moved to it before has been delivered: without us it would have arrived, too,
+ *           most of the time. It is not waited for longer than limits.linger_timeout, since it is held for a peer that is gone. What could
+ *           not be moved is dropped: RFC 9293 3.10.7.4 has whoever receives a reset flush its queues. What must not be is an end in
+ *           order instead: it would make a truncated answer look whole.
+ *   silence for the idle timeout resets both: neither side meant an end.
  *
  * The exception: when both ends were passed on, all is said, and what happens to one connection is no concern of the other's. */
 #include "proxy/l4/l4_table.h"
@@ -72,6 +72,33 @@ void l4_join(struct l4_tcp *t)
     l4_move_to_client(t);
 }
 
+/* -- resets ------------------------------------------------------------------------------------------------------------------- */
+
+#define DELIVERY_STEP_FIRST \
+    MR_MILLISECOND /* doubles: nothing tells that the last byte was acknowledged, so it is looked after */
+
+void l4_join_deliver(struct l4_tcp *t)
+{
+    mr_time now = mr_now(t->proxy->worker);
+    bool done = mr_stream_unacknowledged(t->client.stream ? t->client.stream : t->backend.stream) == 0;
+    if (done || now >= t->deadline) {
+        if (!done)
+            proxy_count(t->proxy, PROXY_L4_DELIVERIES_CUT);
+        l4_tcp_abort(t);
+        return;
+    }
+    t->step *= 2;
+    l4_tcp_timer_after(t, t->step < t->deadline - now ? t->step : t->deadline - now);
+}
+
+static void delivery_begin(struct l4_tcp *t)
+{
+    t->deadline = mr_now(t->proxy->worker) + t->proxy->limits.linger_timeout;
+    t->step = DELIVERY_STEP_FIRST;
+    l4_tcp_set_state(t, EXPECT_DELIVERY);
+    l4_tcp_timer_after(t, t->step);
+}
+
 void l4_join_broken(struct l4_tcp *t, struct l4_side *gone, enum mr_close_reason reason)
 {
     struct l4_side *other = gone == &t->client ? &t->backend : &t->client;
@@ -83,9 +110,12 @@ void l4_join_broken(struct l4_tcp *t, struct l4_side *gone, enum mr_close_reason
     }
     if (said)
         return;
-    if (reason != MR_CLOSE_LOCAL)
-        proxy_count(t->proxy, PROXY_L4_RESETS);
-    l4_tcp_abort(t);
+    bool by_peer = reason == MR_CLOSE_RESET || reason == MR_CLOSE_TIMEOUT;
+    proxy_count(t->proxy, PROXY_L4_RESETS);
+    if (by_peer && mr_stream_unacknowledged(other->stream) > 0)
+        delivery_begin(t);
+    else
+        l4_tcp_abort(t);
 }
 
 /* A byte that was moved may wait long at a peer that reads slowly: what that peer acknowledges is a sign of life as well. */

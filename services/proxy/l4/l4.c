@@ -11,6 +11,8 @@ static void connection_timer(struct mr_worker *w, struct mr_timer *timer)
     if (t->state == EXPECT_PROXY_HEADER) {
         proxy_count(t->proxy, PROXY_L4_HEADER_TIMEOUT);
         l4_tcp_abort(t);
+    } else if (t->state == EXPECT_DELIVERY) {
+        l4_join_deliver(t);
     } else if (l4_join_idle(t, &next)) {
         proxy_count(t->proxy, PROXY_L4_IDLE);
         l4_tcp_abort(t);
@@ -86,8 +88,8 @@ void l4_cut(struct proxy *p, uint32_t backend_slot)
     for (struct l4_tcp *t = p->l4->first_connection, *next; t; t = next) {
         next = t->next;
         bool old = t->plan && (t->plan != p->plan || p->stopping);
-        bool meant = backend_slot == UINT32_MAX ? t->listener && (!t->listener->plan || p->stopping)
-                                                : t->slot == backend_slot;
+        bool meant =
+            backend_slot == UINT32_MAX ? t->listener && (!t->listener->plan || p->stopping) : t->slot == backend_slot;
         if (old && meant)
             l4_tcp_abort(t);
     }

@@ -13,7 +13,8 @@ enum l4_state {
     EXPECT_PROXY_HEADER, /* from the client */
     EXPECT_BACKEND,      /* chosen, waited for or connecting: the client's bytes stay unread */
     JOINED,              /* bytes and ends are moved both ways */
-    EXPECT_CLIENT_GONE,  /* the client's stream was closed or aborted, the backend's is not ours any more */
+    EXPECT_DELIVERY, /* one side was reset: what it had said before is on its way to the other, whose reset then follows */
+    EXPECT_CLIENT_GONE, /* the client's stream was closed or aborted, the backend's is not ours any more */
     L4_STATES,
 };
 extern const char *const l4_state_names[L4_STATES];
@@ -36,6 +37,7 @@ struct l4_tcp {
     mr_time opened, active, idle_timeout;
     uint64_t to_backend, to_client; /* bytes moved */
     uint64_t acknowledged;          /* of both, when the timer last looked */
+    mr_time deadline, step;         /* of a delivery: until when, and how long to the next look */
     struct mr_timer timer;
     void (*ended)(void *argument); /* of a tunnel */
     void *argument;
@@ -96,6 +98,8 @@ void l4_move_to_backend(struct l4_tcp *t);
 void l4_move_to_client(struct l4_tcp *t);
 /* One side is gone: what that means for the other. */
 void l4_join_broken(struct l4_tcp *t, struct l4_side *gone, enum mr_close_reason reason);
+/* The timer of a delivery: looks whether it is done, or has taken too long. */
+void l4_join_deliver(struct l4_tcp *t);
 /* True: neither side has moved or acknowledged a byte for the idle timeout. Else *next is when to look again. */
 bool l4_join_idle(struct l4_tcp *t, mr_time *next);
 

@@ -2,9 +2,9 @@
  * goes back to the client from the address that it had sent to.
  *
  *   client:port --> listener      flow's port --> backend
- *   client:port <-- listener      flow's port <-- backend      all else that comes there is dropped
+ *   client:port <-- listener      flow's port <-- backend      the stack drops all else that comes there
  *
- * A flow whose backend was removed, disabled or found down goes on at another one, from the same port; so it does when its listener has been
+ * A flow whose backend was removed, disabled or found down goes on at another one, from another port; so it does when its listener has been
  * given another upstream. Errors that ICMP reports are only counted by the stack: a backend that is gone is noticed by its health checks. */
 #include "proxy/l4/l4_table.h"
 #include "proxy/l4/proxy_protocol.h"
@@ -41,16 +41,18 @@ static bool backend_stays(const struct l4_flow *f)
     return f->slot != UINT32_MAX && u && u->slot == f->upstream && upstream_flow_may_stay(f->proxy, f->slot);
 }
 
-/* From one of the upstream's own addresses, by the hash of the port that the client has; or from any, and the route chooses. */
+/* To its backend alone, and such that the answers come to this worker. From one of the upstream's own addresses, by the port that the client
+ * has; or from what the route says. */
 static bool port_open(struct l4_flow *f)
 {
     const struct proxy_upstream_config *config = f->listener->plan->upstream->config;
     struct mr_endpoint local = {0};
     if (f->port)
-        return true;
+        mr_datagram_close(f->port);
+    f->port = NULL;
     if (config->source_count)
         local.address = config->sources[f->client.port % config->source_count];
-    return mr_datagram_open(f->proxy->worker, &local, &backend_handler, f, &f->port) == MR_OK;
+    return mr_datagram_open_to(f->proxy->worker, &local, &f->backend, &backend_handler, f, &f->port) == MR_OK;
 }
 
 /* False: the datagram is dropped, and counted; a flow that cannot go anywhere is ended. */
@@ -148,10 +150,6 @@ static void backend_datagram(struct l4_flow *f, const struct mr_datagram *d)
 {
     struct proxy *p = f->proxy;
     const struct mr_datagram reply = {{f->local, 0}, f->client, d->payload};
-    if (d->remote.port != f->backend.port || !mr_address_equal(&d->remote.address, &f->backend.address)) {
-        proxy_count(p, PROXY_L4_DROP_FOREIGN);
-        return;
-    }
     l4_flow_touch(f);
     if (mr_datagram_send(f->listener->port, &reply, 1) == 0) {
         proxy_count(p, PROXY_L4_DROP_UNSENT);
