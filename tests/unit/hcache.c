@@ -357,6 +357,7 @@ static void a_fill_goes_on_when_its_request_ends(void **state)
     ask(&other, "/a", "");
     struct hcache_fill *f = hcache_fill_begin(&first.q, &r.response, (const uint8_t *)r.head, world.now);
     hcache_end(&first.q);
+    assert_int_equal(hcache_entry_status(hcache_fill_entry(f)), 200);
     assert_true(hcache_fill_append(f, (const uint8_t *)"x", 1));
     hcache_fill_end(f);
     fake_turn(world.worker);
@@ -580,6 +581,7 @@ static const struct {
     {"GET", "Cache-Control: no-store\r\n", HCACHE_BYPASS, "no-store"},
     {"GET", "If-Match: \"v1\"\r\n", HCACHE_BYPASS, "a condition for the origin"},
     {"GET", "If-Unmodified-Since: Tue, 14 Nov 2023 22:13:20 GMT\r\n", HCACHE_BYPASS, "another"},
+    {"GET", "Connection: upgrade\r\nUpgrade: websocket\r\n", HCACHE_BYPASS, "another protocol"},
     {"GET", "Content-Length: 3\r\n", HCACHE_BYPASS, "a GET with content"},
     {"GET", "Transfer-Encoding: chunked\r\n", HCACHE_BYPASS, "... of unknown length"},
     {"GET", "Content-Length: 0\r\n", HCACHE_HIT, "... of none"},
@@ -615,6 +617,27 @@ static void requests_of_one_user_neither_wait_nor_let_wait(void **state)
     hcache_end(&a.q);
     hcache_end(&b.q);
     assert_body("/a", "", "all's");
+}
+
+static void a_head_request_lets_nobody_wait(void **state)
+{
+    struct hcache_ask a, b;
+    put("/a", "", "Cache-Control: max-age=60, stale-while-revalidate=10\r\n" ETAG, "x");
+    world.now += 60;
+    hcache_ask_make(&world, &a, "HEAD", "/a", "");
+    assert_int_equal(hcache_ask_lookup(&a), HCACHE_STALE);
+    assert_false(a.q.fetches);
+    hcache_end(&a.q);
+    world.now += 10;
+    hcache_ask_make(&world, &a, "HEAD", "/a", "");
+    assert_int_equal(hcache_ask_lookup(&a), HCACHE_VALIDATE);
+    assert_int_equal(ask(&b, "/a", ""), HCACHE_VALIDATE);
+    assert_true(b.q.fetches);
+    hcache_ask_validated(&a, ETAG); /* but its 304 is as good as another */
+    assert_int_equal(a.q.verdict, HCACHE_HIT);
+    hcache_end(&a.q);
+    hcache_end(&b.q);
+    assert_body("/a", "", "x");
 }
 
 static const struct {
@@ -990,6 +1013,7 @@ int main(void)
         TEST(only_if_cached_is_answered_or_504),
         TEST(requests_that_are_not_for_a_cache_go_past_it),
         TEST(requests_of_one_user_neither_wait_nor_let_wait),
+        TEST(a_head_request_lets_nobody_wait),
         TEST(conditions_of_clients_are_answered_from_the_entry),
         TEST(single_ranges_are_answered_from_the_entry),
         TEST(a_url_is_purged_with_all_its_variants),

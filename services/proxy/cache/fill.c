@@ -180,6 +180,11 @@ struct hcache_fill *hcache_fill_begin(struct hcache_request *q, const struct htt
     return q->fill;
 }
 
+const struct hcache_entry *hcache_fill_entry(const struct hcache_fill *f)
+{
+    return (const struct hcache_entry *)(uintptr_t)((const uint8_t *)f - offsetof(struct hcache_entry, fill));
+}
+
 static void fill_over(struct hcache_fill *f, enum hcache_outcome outcome)
 {
     struct hcache_request *q = f->request;

@@ -1,4 +1,5 @@
-/* A worker's cache is made and freed. All memory is taken here, so nothing on the packet path can fail for want of it but by the cache's own rules. */
+/* A worker's cache is made and freed. All memory is taken here: on the packet path nothing can fail for want of it but by the cache's own
+ * rules. */
 #include <assert.h>
 #include <stdlib.h>
 

@@ -104,6 +104,8 @@ void hcache_validated(struct hcache_request *q, const struct http_response *resp
  * was refused. */
 struct hcache_fill *hcache_fill_begin(struct hcache_request *q, const struct http_response *response,
                                       const uint8_t *head, int64_t wall_seconds);
+/* The entry in the making, valid until the fill is over: for hcache_entry_condition, as the client's conditions were left out of the request. */
+const struct hcache_entry *hcache_fill_entry(const struct hcache_fill *f);
 /* Payload in order, copied. False: it grew too large, or there is no room; the fill is over, `f` gone. */
 bool hcache_fill_append(struct hcache_fill *f, const uint8_t *data, size_t n);
 void hcache_fill_end(struct hcache_fill *f);   /* whole: the entry is there, waiters are woken */

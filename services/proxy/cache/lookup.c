@@ -35,9 +35,12 @@ static enum hcache_verdict bypass(struct hcache_request *q, enum hcache_forward 
     return HCACHE_BYPASS;
 }
 
-#define ORIGIN_ONLY (UINT64_C(1) << HTTP_HEADER_IF_MATCH | UINT64_C(1) << HTTP_HEADER_IF_UNMODIFIED_SINCE)
+#define ORIGIN_ONLY                                                                         \
+    (UINT64_C(1) << HTTP_HEADER_IF_MATCH | UINT64_C(1) << HTTP_HEADER_IF_UNMODIFIED_SINCE | \
+     UINT64_C(1) << HTTP_HEADER_UPGRADE)
 
-/* Requests that a cache has nothing to say to. If-Match and If-Unmodified-Since are for the origin (RFC 9111 4.3.2). */
+/* Requests that a cache has nothing to say to. If-Match and If-Unmodified-Since are for the origin (RFC 9111 4.3.2), and so is the wish to speak
+ * another protocol. */
 static enum hcache_forward unfit(const struct hcache_request *q, const struct hcache_wish *wish)
 {
     const struct http_request *r = q->request;
@@ -66,6 +69,12 @@ static enum hcache_verdict serve(struct hcache_request *q, struct hcache_entry *
     return verdict;
 }
 
+/* What is fetched for one user is seldom for others, and a HEAD brings nothing to keep: these neither wait nor let wait. */
+static bool lonely(const struct hcache_request *q, const struct hcache_wish *wish)
+{
+    return wish->authorization || q->request->method == HTTP_HEAD;
+}
+
 /* A request needs the backend; with an entry it asks by its validators. */
 static enum hcache_verdict ask(struct hcache_request *q, const struct hcache_wish *wish, struct hcache_entry *e,
                                bool alone, int64_t now)
@@ -75,8 +84,7 @@ static enum hcache_verdict ask(struct hcache_request *q, const struct hcache_wis
         return HCACHE_UNAVAILABLE;
     if (!e && (q->request->method == HTTP_HEAD || http_request_has(q->request, HTTP_HEADER_RANGE)))
         return HCACHE_BYPASS; /* its answer could not be kept */
-    /* What is fetched for one user is seldom for others: it neither waits nor lets wait. */
-    v = alone || wish->authorization ? HCACHE_MISS : hcache_fetch(q, now);
+    v = alone || lonely(q, wish) ? HCACHE_MISS : hcache_fetch(q, now);
     q->asked_seconds = now;
     q->sequence = q->cache->sequence;
     if (v != HCACHE_MISS || !e)
@@ -102,7 +110,7 @@ static enum hcache_verdict reuse(struct hcache_request *q, const struct hcache_w
         q->forward = HCACHE_FORWARD_STALE;
         q->asked_seconds = now;
         q->sequence = q->cache->sequence;
-        if (now >= e->failed_until && !wish->authorization)
+        if (now >= e->failed_until && !lonely(q, wish))
             hcache_fetch_take(q);
         return serve(q, e, HCACHE_STALE);
     case HCACHE_REUSE_REFUSED:
