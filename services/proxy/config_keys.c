@@ -241,7 +241,7 @@ const struct mr_config_key proxy_keys[] = {
           .sentence = "groups of backends"),
     PROXY(forward, MAP, .keys = forward_keys, .sentence = "what listeners in mode forward may reach"),
     PROXY(cache, MAP, .keys = cache_keys, .sentence = "the HTTP cache"),
-    PROXY(limits, MAP, .keys = limits_keys, .sentence = "what is held at most; changed by a restart only"),
+    PROXY(limits, MAP, .keys = limits_keys, .sentence = "what is held at most; tables are sized by it at start"),
     PROXY(drain_timeout, DURATION, RANGE(0, DAY), .preset = "30s",
           .sentence =
               "what connections of a removed listener or backend get to end by themselves; then they are reset"),

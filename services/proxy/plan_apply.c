@@ -163,6 +163,21 @@ static void upstreams_remove(struct proxy *p, struct proxy_plan *old)
     }
 }
 
+/* Of the limits those by which no table is sized: control.c lets no others change. */
+static void limits_take(struct proxy *p, const struct proxy_limits_config *next)
+{
+    struct proxy_limits_config *l = &p->limits;
+    l->line_bytes = next->line_bytes;
+    l->header_count = next->header_count;
+    l->body_bytes = next->body_bytes;
+    l->header_timeout = next->header_timeout;
+    l->body_timeout = next->body_timeout;
+    l->send_timeout = next->send_timeout;
+    l->linger_timeout = next->linger_timeout;
+    p->wire_limits.line_bytes = (uint32_t)l->line_bytes;
+    p->wire_limits.fields = (uint32_t)l->header_count;
+}
+
 /* -- the whole ------------------------------------------------------------------------------------------------------------- */
 
 static void plan_enter(struct proxy *p, struct proxy_plan *next)
@@ -192,6 +207,7 @@ int plan_apply(struct proxy *p, struct proxy_plan *next, const struct plan_liste
     if (error != MR_OK)
         return error;
     plan_enter(p, next);
+    limits_take(p, &next->config->limits);
     listeners_settle(&c);
     upstreams_set(p, next);
     if (old) {

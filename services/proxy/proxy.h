@@ -49,7 +49,7 @@ struct proxy {
     uint64_t *counters;
     struct proxy_shared *shared;
     struct proxy_plan *plan;           /* the current one */
-    struct proxy_limits_config limits; /* as of start: what tables were sized by */
+    struct proxy_limits_config limits; /* what sizes a table as of start, the others as of the plan */
     bool stopping;
 
     struct proxy_listener *listeners;   /* by slot: PLAN_LISTENER_SLOTS */

@@ -278,6 +278,23 @@ static void a_slot_is_not_anothers_while_something_is_connected(void **state)
     end(0);
 }
 
+/* -- limits ---------------------------------------------------------------------------------------------------------------- */
+
+static void what_sizes_no_table_changes_while_running(void **state)
+{
+    start(BASE);
+    say("apply 'set limits.header_timeout 3s ; set limits.line_bytes 300 ; set limits.header_count 7'");
+    for (unsigned w = 0; w < 2; w++) {
+        const struct proxy *p = proxy_words_on(&world, w);
+        assert_true(p->limits.header_timeout == 3 * MR_SECOND);
+        assert_int_equal(p->wire_limits.line_bytes, 300);
+        assert_int_equal(p->wire_limits.fields, 7);
+    }
+    assert_false(proxy_words_say(&world, "set limits.sessions 9"));
+    assert_non_null(strstr(world.said, "limits.sessions"));
+    end(0);
+}
+
 /* -- draining -------------------------------------------------------------------------------------------------------------- */
 
 static void what_is_removed_has_its_time_and_is_cut_then(void **state)
@@ -368,6 +385,7 @@ int main(void)
         cmocka_unit_test(a_full_listener_refuses_and_counts),
         cmocka_unit_test(who_stays_keeps_its_slot_and_who_returns_finds_its_numbers),
         cmocka_unit_test(a_slot_is_not_anothers_while_something_is_connected),
+        cmocka_unit_test(what_sizes_no_table_changes_while_running),
         cmocka_unit_test(what_is_removed_has_its_time_and_is_cut_then),
         cmocka_unit_test(a_disabled_backend_drains_and_one_that_returns_in_time_does_not),
         cmocka_unit_test(a_stop_drains_as_a_removal_does),

@@ -95,7 +95,9 @@ static bool apply_all(struct proxy_shared *s, const struct mr_control *control, 
 
 /* Tables have their size, and caches their place, from the start on. What is named here may change all the same. */
 static const char *const sections_fixed[] = {"limits", "cache", NULL};
-static const char *const keys_free[] = {NULL};
+static const char *const keys_free[] = {
+    "limits.line_bytes",   "limits.header_count", "limits.body_bytes",     "limits.header_timeout",
+    "limits.body_timeout", "limits.send_timeout", "limits.linger_timeout", NULL};
 
 static bool is_among(const char *name, const char *const *names)
 {
