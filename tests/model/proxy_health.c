@@ -81,7 +81,8 @@ static unsigned history_follow(void)
         now = h.next + mr_random_below(&chance, 1000000); /* the check takes its time */
         bool good = mr_random_below(&chance, 100) < goodness;
         bool changed = health_report(&h, &config, &chance, good ? HEALTH_GOOD : HEALTH_REFUSED, now);
-        health_check(&h, &config);
+        health_check(&h);
+        assert_true(h.in_a_row < (h.verdict == HEALTH_DOWN ? config.rise << 3 : config.fall));
         results[result_count++] = (struct event){now, good};
         enum health_verdict expected = slow_verdict(verdict, &config, now);
         assert_int_equal(h.verdict, expected);

@@ -19,7 +19,7 @@ static bool next_is(enum health_result r)
 {
     now = health.next;
     bool changed = health_report(&health, &usual, &chance, r, now);
-    health_check(&health, &usual);
+    health_check(&health);
     return changed;
 }
 
@@ -35,7 +35,7 @@ static int begin(void **state)
     mr_random_seed(&chance, 3);
     now = BEGIN;
     health_init(&health, &usual, &chance, now);
-    health_check(&health, &usual);
+    health_check(&health);
     return 0;
 }
 

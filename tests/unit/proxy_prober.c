@@ -155,7 +155,7 @@ static void answer(struct mr_stream *s, const char *text)
 /* The check that runs is over, with this result. */
 static void found(uint64_t checks, enum health_result r)
 {
-    health_check(health(), &config.health);
+    health_check(health());
     assert_int_equal(health()->checks, checks);
     assert_int_equal(health()->last, r);
     assert_int_equal(counters[0][PROXY_HEALTH_CHECKS], checks);

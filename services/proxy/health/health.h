@@ -52,7 +52,7 @@ void health_init(struct health *h, const struct proxy_health_config *config, str
 /* True: the verdict has changed. Sets h->next. */
 bool health_report(struct health *h, const struct proxy_health_config *config, struct mr_random *random,
                    enum health_result r, mr_time now);
-void health_check(const struct health *h, const struct proxy_health_config *config); /* invariants; for tests */
+void health_check(const struct health *h); /* invariants; for tests */
 
 /* The prober of a worker. Checks under way at once are bounded; a check holds no more than one connection and 4 KiB. */
 int health_start(struct proxy *p);

@@ -83,6 +83,7 @@ struct health_watch *health_watch_of(const struct health_table *t, uint32_t slot
 void health_found(struct health_watch *w, enum health_result r);
 void health_probe_freed(struct health_table *t); /* the next that waits may begin */
 void health_table_free(struct health_table *t);
+void health_table_check(const struct proxy *p); /* prober_check.c: every invariant; for tests */
 
 /* probe.c. probe_begin: false when all are in use; *error is not MR_OK when no connection could be begun (then no probe is in use). */
 bool probe_begin(struct health_watch *w, int *error);
