@@ -567,6 +567,26 @@ static void cut_resets_what_is_of_an_old_plan(void **state)
     l4_world_stop();
 }
 
+/* A removed listener's connections are cut when its own time is over, and nobody else's. */
+static void cut_of_listeners_resets_what_came_through_them(void **state)
+{
+    struct mr_stream *client, *backend;
+    l4_world_start(4, 4, false);
+    backend = joined(&client);
+    world.proxy.plan = &world.next_plan;
+    l4_cut(&world.proxy, UINT32_MAX);
+    assert_false(fake_aborted(client));
+    world.listener.plan = NULL;
+    world.listener.drain_until = mr_now(world.worker) + MR_SECOND;
+    l4_cut(&world.proxy, UINT32_MAX);
+    assert_false(fake_aborted(client));
+    world.listener.drain_until = 0;
+    l4_cut(&world.proxy, UINT32_MAX);
+    assert_true(fake_aborted(client) && fake_aborted(backend));
+    assert_int_equal(world.counters[PROXY_L4_DRAIN_CUT], 1);
+    l4_world_stop();
+}
+
 /* A stop gives up what is not joined yet, and lets the rest come to its end. */
 static void stop_lets_what_is_joined_go_on(void **state)
 {
@@ -756,6 +776,7 @@ int main(void)
         cmocka_unit_test(hash_is_of_the_source_address),
         cmocka_unit_test(connection_beyond_the_limits_is_reset),
         cmocka_unit_test(cut_resets_what_is_of_an_old_plan),
+        cmocka_unit_test(cut_of_listeners_resets_what_came_through_them),
         cmocka_unit_test(stop_lets_what_is_joined_go_on),
         cmocka_unit_test(streams_that_stop_are_forgotten),
         cmocka_unit_test(tunnel_begins_with_what_is_unread),

@@ -83,14 +83,24 @@ void l4_each(const struct proxy *p,
         each(argument, &f->source, f->slot, now - f->opened, f->to_backend + f->to_client);
 }
 
+/* A backend's time is over for what was sent there by an older plan; a listener's (UINT32_MAX), for what came through it. */
+static bool overdue(const struct l4_tcp *t, uint32_t backend_slot)
+{
+    const struct proxy *p = t->proxy;
+    if (!t->listener)
+        return false;
+    if (backend_slot == UINT32_MAX)
+        return p->stopping || (!t->listener->plan && t->listener->drain_until == 0);
+    return t->slot == backend_slot && (p->stopping || t->plan != p->plan);
+}
+
 void l4_cut(struct proxy *p, uint32_t backend_slot)
 {
     for (struct l4_tcp *t = p->l4->first_connection, *next; t; t = next) {
         next = t->next;
-        bool old = t->plan && (t->plan != p->plan || p->stopping);
-        bool meant =
-            backend_slot == UINT32_MAX ? t->listener && (!t->listener->plan || p->stopping) : t->slot == backend_slot;
-        if (old && meant)
-            l4_tcp_abort(t);
+        if (!overdue(t, backend_slot))
+            continue;
+        proxy_count(p, PROXY_L4_DRAIN_CUT);
+        l4_tcp_abort(t);
     }
 }

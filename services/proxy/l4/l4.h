@@ -42,8 +42,9 @@ void l4_each(const struct proxy *p,
              void (*each)(void *argument, const struct mr_endpoint *client, uint32_t backend_slot, mr_time age,
                           uint64_t bytes),
              void *argument);
-/* Resets the connections of a backend slot (UINT32_MAX: all) whose plan is not the current one, or all when the instance stops. UDP flows need none of this: they move
- * to another backend with the next datagram. */
+/* Resets the connections of a backend slot whose plan is not the current one, or (UINT32_MAX) those of listeners that were removed and whose
+ * drain_until is over; when the instance stops, all of them. UDP flows need none of this: they move to another backend with the next
+ * datagram, and end with their listener. */
 void l4_cut(struct proxy *p, uint32_t backend_slot);
 
 #endif
