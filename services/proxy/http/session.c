@@ -15,7 +15,7 @@ const char *const session_state_names[SESSION_STATES] = {
 #define ANSWERED  (TO(EXPECT_ROOM) | TO(EXPECT_CLOSE))
 #define DECIDED   (TO(EXPECT_CACHE) | TO(EXPECT_UPSTREAM) | TO(EXPECT_RESPONSE) | ANSWERED)
 static const uint16_t legal[SESSION_STATES] = {
-    [SESSION_FREE] = TO(EXPECT_PROXY_HEADER) | TO(EXPECT_REQUEST),
+    [SESSION_FREE] = TO(EXPECT_PROXY_HEADER) | TO(EXPECT_REQUEST) | TO(EXPECT_CACHE),
     [SESSION_EXPECT_PROXY_HEADER] = TO(EXPECT_REQUEST) | TO(EXPECT_CLOSE),
     [SESSION_EXPECT_REQUEST] = TO(EXPECT_HEAD_END) | TO(EXPECT_LINGER_END) | DECIDED,
     [SESSION_EXPECT_HEAD_END] = DECIDED,
@@ -64,6 +64,10 @@ void session_linger(struct session *s)
 void session_abort(struct session *s)
 {
     session_back_drop(s, true);
+    if (s->revalidates) {
+        session_free(s);
+        return;
+    }
     session_set_state(s, SESSION_EXPECT_CLOSE);
     mr_stream_abort(s->stream);
 }
@@ -212,7 +216,7 @@ static void (*const timeouts[SESSION_STATES])(struct session *s) = {
     [SESSION_EXPECT_PROXY_HEADER] = timeout_proxy_header,
     [SESSION_EXPECT_REQUEST] = timeout_idle,
     [SESSION_EXPECT_HEAD_END] = timeout_head,
-    [SESSION_EXPECT_CACHE] = timeout_none,
+    [SESSION_EXPECT_CACHE] = session_cache_timeout,
     [SESSION_EXPECT_UPSTREAM] = timeout_upstream,
     [SESSION_EXPECT_RESPONSE] = timeout_response,
     [SESSION_EXPECT_BODY] = timeout_body,
@@ -243,7 +247,7 @@ static void timer_expired(struct mr_worker *w, struct mr_timer *t)
 
 /* Events of the client. */
 
-static struct session *session_take(struct session_table *t)
+struct session *session_take(struct session_table *t)
 {
     struct session *s = t->free;
     if (s)
@@ -251,6 +255,12 @@ static struct session *session_take(struct session_table *t)
     else if (t->used < t->limit)
         s = &t->sessions[t->used++];
     return s;
+}
+
+void session_begin(struct session *s)
+{
+    mr_timer_init(&s->timer, timer_expired, s);
+    s->table->open++;
 }
 
 static void refuse_connection(struct proxy *p, struct mr_stream *stream)
@@ -282,8 +292,7 @@ static void on_open(struct mr_stream *stream)
     mr_stream_local(stream, &s->local);
     s->client_bytes = (uint8_t)strlen(mr_address_text(&s->client.address, s->client_text));
     mr_stream_set_context(stream, s);
-    mr_timer_init(&s->timer, timer_expired, s);
-    t->open++;
+    session_begin(s);
     session_set_state(s, l->plan->config->proxy_protocol ? SESSION_EXPECT_PROXY_HEADER : SESSION_EXPECT_REQUEST);
     session_deadline_after(s,
                            p->limits.header_timeout); /* the first request of a connection has no reason to be late */
@@ -313,9 +322,11 @@ void session_free(struct session *s)
     s->head_bytes = 0; /* they went with the stream */
     session_request_end(s);
     mr_timer_cancel(s->proxy->worker, &s->timer);
-    proxy_listener_leave(s->listener);
+    if (!s->revalidates)
+        proxy_listener_leave(s->listener);
     s->state = SESSION_FREE;
     s->stream = NULL;
+    s->revalidates = false;
     s->next_free = t->free;
     t->free = s;
     t->open--;
@@ -349,9 +360,11 @@ int session_start(struct proxy *p)
     t->limit = (uint32_t)p->limits.sessions;
     t->sessions = calloc(t->limit, sizeof *t->sessions); /* untouched, and so not there, until it is used */
     t->path = malloc(p->wire_limits.head_bytes + 2);
+    t->key_bytes = p->wire_limits.head_bytes + TARGET_HOST_MAX + 8;
+    t->key = malloc(t->key_bytes);
     t->scratch_bytes = p->wire_limits.head_bytes + SESSION_HEAD_ROOM + SESSION_COPY_BYTES_MAX;
     t->scratch = malloc(t->scratch_bytes);
-    if (t->sessions && t->path && t->scratch)
+    if (t->sessions && t->path && t->key && t->scratch)
         return MR_OK;
     session_release(p);
     return MR_ERROR_NO_MEMORY;
@@ -376,6 +389,7 @@ void session_release(struct proxy *p)
         return;
     free(t->sessions);
     free(t->path);
+    free(t->key);
     free(t->scratch);
     p->sessions = NULL;
     t->released = true;
@@ -386,7 +400,7 @@ void session_release(struct proxy *p)
 /* A request or a tunnel that has a backend. */
 static bool uses(const struct session *s, uint32_t backend_slot)
 {
-    return s->state != SESSION_FREE && s->upstream && (s->back || s->tunnel) &&
+    return s->state != SESSION_FREE && s->stream && s->upstream && (s->back || s->tunnel) &&
            (backend_slot == UINT32_MAX || s->request.slot == backend_slot);
 }
 
@@ -413,6 +427,8 @@ static bool overdue(const struct proxy *p, const struct session *s, uint32_t bac
 {
     if (s->state == SESSION_FREE || s->state == SESSION_EXPECT_CLOSE)
         return false;
+    if (s->revalidates)
+        return p->stopping || s->plan != p->plan;
     if (backend_slot == UINT32_MAX)
         return p->stopping || !s->listener->plan;
     return uses(s, backend_slot) && (p->stopping || s->plan != p->plan);
@@ -445,7 +461,7 @@ void session_check(const struct session *s)
     bool asked =
         s->state == SESSION_EXPECT_RESPONSE || s->state == SESSION_EXPECT_UPSTREAM || s->state == SESSION_EXPECT_CACHE;
     assert(s->state < SESSION_STATES);
-    assert((s->state == SESSION_FREE) == (s->stream == NULL));
+    assert((s->state == SESSION_FREE) == (s->stream == NULL && !s->revalidates));
     assert(!s->tunnel || s->state == SESSION_EXPECT_TUNNEL_END);
     assert(s->state != SESSION_EXPECT_HEAD_END || s->head);
     assert(!asked || s->plan);

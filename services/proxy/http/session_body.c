@@ -176,12 +176,29 @@ static enum session_progress chunk_begin(struct session_flow *f, struct mr_strea
     return FLOW_DONE;
 }
 
+/* What the cache keeps, too, is looked at once: copied to both. */
+static size_t copy_filled(struct session *s, struct session_flow *f, struct mr_stream *from, struct mr_stream *to)
+{
+    struct mr_span span;
+    size_t moved = 0;
+    while (moved < f->chunk && mr_stream_peek(from, &span, 1) == 1) {
+        span.length = span.length < f->chunk - moved ? span.length : (size_t)(f->chunk - moved);
+        size_t n = mr_stream_send(to, span.data, span.length);
+        session_cache_append(s, (struct mr_span){span.data, n});
+        mr_stream_consume(from, n);
+        moved += n;
+        if (n < span.length)
+            break;
+    }
+    return moved;
+}
+
 static enum session_progress splice(struct session *s, struct session_flow *f, struct mr_stream *from,
                                     struct mr_stream *to)
 {
     if (!from)
         return FLOW_CUT;
-    size_t n = mr_stream_splice(from, to, (size_t)f->chunk);
+    size_t n = f == &s->down && s->fill ? copy_filled(s, f, from, to) : mr_stream_splice(from, to, (size_t)f->chunk);
     count_sent(s, to, n);
     http_body_skip(&f->body, n);
     f->chunk -= n;
@@ -250,6 +267,7 @@ bool session_move_up(struct session *s)
 
 static void response_whole(struct session *s)
 {
+    session_cache_fill_end(s, true);
     session_back_done(s);
     session_set_state(s, SESSION_EXPECT_ROOM);
 }
@@ -258,6 +276,8 @@ bool session_step_body(struct session *s)
 {
     int error;
     uint64_t moved = s->down.moved;
+    if (s->revalidates)
+        return session_refresh_body(s);
     if (s->back && session_move_up(s))
         return true;
     enum session_progress progress = session_flow_move(s, &s->down, s->back, s->stream, &error);
@@ -284,7 +304,7 @@ bool session_step_body(struct session *s)
 
 bool session_step_room(struct session *s)
 {
-    if (!flush(s, &s->down, s->stream)) {
+    if (!flush(s, &s->down, s->stream) || (s->served && !session_cache_flush(s))) {
         if (!s->blocked) {
             s->blocked = true;
             session_deadline_after(s, s->proxy->limits.send_timeout);

@@ -23,7 +23,7 @@ static void count(struct session *s, int status)
 }
 
 /* RFC 9110 10.1.1: a peer that got no 100 may or may not send the body; only an end is unambiguous. */
-static void persistence_settle(struct session *s)
+void session_persistence(struct session *s, struct session_writer *w)
 {
     const struct http_body *b = &s->up.body;
     if (s->proxy->stopping || !s->listener->plan)
@@ -31,6 +31,20 @@ static void persistence_settle(struct session *s)
     if (!http_body_ended(b) &&
         (s->expect_continue || (b->state == EXPECT_LENGTH_DATA && b->remaining > SESSION_DISCARD_BYTES_MAX)))
         s->keep_alive = false;
+    if (!s->keep_alive)
+        session_put_text(w, "Connection: close\r\n");
+    else if (s->minor == 0)
+        session_put_text(w, "Connection: keep-alive\r\n");
+}
+
+void session_respond_own(struct session *s, struct session_writer *w)
+{
+    s->began = true;
+    s->down.finished = true; /* nothing is moved, only what had no room is owed */
+    s->down.chunk = 0;
+    s->down.frame_at = s->down.frame_length = 0;
+    session_set_state(s, SESSION_EXPECT_ROOM);
+    session_respond_send(s, w);
 }
 
 static void write_head(struct session *s, struct session_writer *w, int status, size_t page_bytes)
@@ -50,10 +64,7 @@ static void write_head(struct session *s, struct session_writer *w, int status, 
         session_put_text(w, "Retry-After: 1\r\n");
     if (status == 204 || status == 405)
         session_put_text(w, "Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n");
-    if (!s->keep_alive)
-        session_put_text(w, "Connection: close\r\n");
-    else if (s->minor == 0)
-        session_put_text(w, "Connection: keep-alive\r\n");
+    session_persistence(s, w);
     session_put_text(w, "\r\n");
 }
 
@@ -64,17 +75,15 @@ void session_answer(struct session *s, int status)
     const char *reason = http_status_reason(status);
     size_t n = (size_t)snprintf(page, sizeof page, "<!doctype html><title>%d %s</title><h1>%d %s</h1>\n", status,
                                 reason, status, reason);
+    if (s->revalidates) { /* nobody is there to be told */
+        session_free(s);
+        return;
+    }
     count(s, status);
-    persistence_settle(s);
     write_head(s, &w, status, n);
     if (s->method != HTTP_HEAD && status != 204)
         session_put(&w, page, n);
-    s->began = true;
-    s->down.finished = true; /* nothing is moved, only what had no room is owed */
-    s->down.chunk = 0;
-    s->down.frame_at = s->down.frame_length = 0;
-    session_set_state(s, SESSION_EXPECT_ROOM);
-    session_respond_send(s, &w);
+    session_respond_own(s, &w);
 }
 
 void session_refuse(struct session *s, int status)

@@ -19,6 +19,7 @@
 #include "http/body.h"
 #include "http/http_wire.h"
 #include "http/response_head.h"
+#include "proxy/cache/hcache.h"
 #include "proxy/http/session.h"
 #include "proxy/http/target_normal.h"
 #include "proxy/l4/l4.h"
@@ -119,6 +120,13 @@ struct session {
     struct l4_tcp *tunnel; /* after an Upgrade: layer 4 moves the bytes, the client's events are passed on to it */
     char sticky[SESSION_STICKY_BYTES + 1]; /* as the client sent it; "" : none */
 
+    struct hcache_request cache;
+    bool cached;                 /* the cache was asked, and is to be told how it ends */
+    struct hcache_fill *fill;    /* the response goes there, too */
+    struct hcache_entry *served; /* goes to the client from served_at to served_end; held */
+    uint64_t served_at, served_end;
+    struct proxy_buffer *url; /* what an unsafe method may change: host, then target from `start` on */
+
     struct mr_endpoint client, local;
     uint8_t client_bytes; /* of client_text */
     char client_text[MR_ADDRESS_TEXT_MAX];
@@ -152,7 +160,9 @@ struct session_table {
     struct session_view view;
     struct http_response response; /* the response under the parser's hand */
     char *path;                    /* a path in its normal form */
-    char *scratch;                 /* a head under construction, with a small body */
+    char *key;                     /* host and target, for the cache */
+    size_t key_bytes;
+    char *scratch; /* a head under construction, with a small body */
     size_t scratch_bytes;
     struct session_log log;
 };
@@ -186,7 +196,9 @@ void session_advance(struct session *s);
 void session_deadline(struct session *s, mr_time deadline);
 void session_deadline_after(struct session *s, mr_time duration);
 void session_linger(struct session *s);
-void session_abort(struct session *s); /* both sides: what was promised does not come */
+void session_abort(struct session *s);                 /* both sides: what was promised does not come */
+struct session *session_take(struct session_table *t); /* NULL: all are in use */
+void session_begin(struct session *s);                 /* its timer and its place in the count */
 void session_free(struct session *s);
 void session_check(const struct session *s); /* every invariant; for tests */
 
@@ -196,7 +208,8 @@ bool session_step_request(struct session *s);
 bool session_step_head_end(struct session *s);
 void session_head_release(struct session *s); /* the head is consumed, its buffer given back */
 void session_request_end(struct session *s);  /* the request is answered: plan and buffers are let go */
-const struct session_view *session_view_again(struct session *s); /* of a head that is still there */
+bool session_head_copy(struct session *s, const struct session_view *v); /* into a buffer; false: there is none */
+const struct session_view *session_view_again(struct session *s);        /* of a head that is still there */
 
 /* session_view.c: what a request asks for. 0, or the negative status to answer. */
 int session_view_fill(struct session *s, struct session_view *v, const uint8_t *head, uint32_t length);
@@ -225,6 +238,7 @@ bool session_request_write(struct session *s, const struct session_view *v, stru
 /* session_upstream.c: the backend's side */
 void session_ask(struct session *s, const struct session_view *v);
 void session_send_request(struct session *s, const struct session_view *v);
+void session_back_answered(struct session *s, const struct http_response *r);
 void session_back_done(struct session *s);                       /* the exchange is complete */
 void session_back_drop(struct session *s, bool abort);           /* it is not */
 void session_fail(struct session *s, enum upstream_failure why); /* before a response: once more, or an error page */
@@ -259,7 +273,27 @@ bool session_step_tunnel(struct session *s);
 bool session_upgrade_wanted(const struct http_request *r, const uint8_t *head);
 void session_upgrade(struct session *s, const struct http_response *r, const uint8_t *head, uint32_t length);
 
+/* session_cache.c */
+bool session_cacheable(const struct session *s);
+void session_cache_ask(struct session *s, const struct session_view *v);
+void session_cache_timeout(struct session *s);
+uint64_t session_cache_skip(const struct session *s);
+void session_cache_validators(struct session *s, struct session_writer *w);
+void session_cache_status(struct session *s, struct session_writer *w);
+/* A final response, whose head is `used` bytes of its stream, is told to the cache. True: it was all that was wanted of the backend; the
+ * request is answered, or sent again. */
+bool session_cache_response(struct session *s, const struct http_response *r, const uint8_t *head, size_t used);
+void session_cache_changed(struct session *s, const struct http_response *r, const uint8_t *head);
+bool session_cache_failed(struct session *s); /* true: a stale entry was served instead of an error */
+void session_cache_append(struct session *s, struct mr_span payload);
+void session_cache_fill_end(struct session *s, bool whole);
+bool session_cache_flush(struct session *s);
+void session_cache_end(struct session *s);
+bool session_refresh_body(struct session *s);
+
 /* session_error.c, session_log.c */
+void session_persistence(struct session *s, struct session_writer *w); /* decides on it, and writes Connection */
+void session_respond_own(struct session *s, struct session_writer *w); /* an answer that is no backend's */
 void session_answer(struct session *s, int status);        /* a short page of ours; the connection goes on if it can */
 void session_refuse(struct session *s, int status);        /* ... and the end of the connection */
 void session_refuse_unread(struct session *s, int status); /* the same for a head that could not be read */

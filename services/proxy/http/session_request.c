@@ -61,6 +61,7 @@ void session_head_release(struct session *s)
 
 void session_request_end(struct session *s)
 {
+    session_cache_end(s);
     session_head_release(s);
     session_flow_release(s, &s->up);
     session_flow_release(s, &s->down);
@@ -158,7 +159,7 @@ static void decide(struct session *s, const struct session_view *v)
         proxy_count(s->proxy, PROXY_SESSION_NO_ROUTE);
         session_answer(s, 404);
     } else {
-        session_ask(s, v);
+        (session_cacheable(s) ? session_cache_ask : session_ask)(s, v);
     }
 }
 
@@ -189,6 +190,19 @@ static void head_complete(struct session *s, struct session_view *v, const uint8
     }
     s->plan = plan_hold(s->proxy);
     decide(s, v);
+}
+
+bool session_head_copy(struct session *s, const struct session_view *v)
+{
+    struct proxy_buffer *b = proxy_buffer_take(s->proxy);
+    struct piece *piece = b ? piece_of(b) : NULL;
+    if (!b)
+        return false;
+    piece->used = piece->complete = v->length;
+    piece->request = v->request;
+    memcpy(piece->bytes, v->head, v->length);
+    s->head = b;
+    return true;
 }
 
 static bool head_buffer(struct session *s)

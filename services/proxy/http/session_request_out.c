@@ -194,10 +194,12 @@ bool session_request_write(struct session *s, const struct session_view *v, stru
         f.skip |= 1ull << HTTP_HEADER_VIA;
     f.skip |= write_path_fields(s, v, w);
     f.skip |= write_max_forwards(v, w);
+    f.skip |= session_cache_skip(s);
     if (s->upstream && s->upstream->config->sticky_cookie)
         f.cookie = s->upstream->config->sticky_cookie;
     if (!session_fields_write(w, &f))
         return false;
+    session_cache_validators(s, w);
     write_via(s, v, w);
     write_framing(s, v, w);
     session_put_text(w, "\r\n");

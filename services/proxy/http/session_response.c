@@ -132,6 +132,7 @@ static size_t copy_body(struct session *s, const struct http_response *r, struct
     if (r->body != HTTP_BODY_LENGTH || r->content_length > SESSION_COPY_BYTES_MAX || rest.length < r->content_length)
         return 0;
     session_put(w, rest.data, (size_t)r->content_length);
+    session_cache_append(s, (struct mr_span){rest.data, (size_t)r->content_length});
     http_body_skip(&s->down.body, r->content_length);
     session_count_down(s, r->content_length);
     return (size_t)r->content_length;
@@ -142,14 +143,25 @@ static void count_status(struct session *s, int status)
     proxy_count(s->proxy, PROXY_SESSION_RESPONSES_2XX + (unsigned)(status / 100 - 2));
 }
 
+static size_t refresh_begin(struct session *s, const struct http_response *r)
+{
+    http_body_start(&s->down.body, (enum http_body_kind)r->body, r->content_length, UINT64_MAX);
+    s->began = true;
+    session_set_state(s, SESSION_EXPECT_BODY);
+    session_deadline_after(s, s->upstream->config->body_timeout);
+    return 0;
+}
+
 /* `rest`: what lies behind the head in the stream. Returns bytes of it that were taken. */
 static size_t final_response(struct session *s, const struct http_response *r, const uint8_t *head, struct mr_span rest)
 {
     struct session_writer w;
     if (s->upstream)
-        upstream_succeeded(&s->request, r->status, mr_now(s->proxy->worker));
-    count_status(s, r->status);
+        session_back_answered(s, r);
     s->back_keep = r->keep_alive;
+    if (s->revalidates)
+        return refresh_begin(s, r);
+    count_status(s, r->status);
     s->down.chunked = s->down.open = s->down.finished = false;
     s->down.chunk = s->down.moved = 0;
     http_body_start(&s->down.body, (enum http_body_kind)r->body, r->content_length, UINT64_MAX);
@@ -157,6 +169,7 @@ static size_t final_response(struct session *s, const struct http_response *r, c
     fields_write(s, r, head, &w);
     write_date(s, r, &w);
     write_sticky(s, &w);
+    session_cache_status(s, &w);
     write_framing(s, r, &w);
     session_put_text(&w, "\r\n");
     size_t taken = copy_body(s, r, rest, &w);
@@ -216,8 +229,14 @@ static bool head_complete(struct session *s, struct http_response *r, const uint
         session_upgrade(s, r, head, buffered ? 0 : length);
         return true;
     }
-    if (r->status >= 200)
+    if (r->status >= 200) {
+        session_cache_changed(s, r, head);
+        if (session_cache_response(s, r, head, used)) {
+            answer_release(s);
+            return true;
+        }
         used += final_response(s, r, head, rest);
+    }
     if (s->back == back && used > 0) /* else it was dropped */
         mr_stream_consume(back, used);
     answer_release(s);

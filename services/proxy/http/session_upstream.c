@@ -121,7 +121,8 @@ void session_ask(struct session *s, const struct session_view *v)
         session_send_request(s, v);
         return;
     }
-    session_set_state(s, SESSION_EXPECT_UPSTREAM);
+    if (s->state != SESSION_EXPECT_UPSTREAM)
+        session_set_state(s, SESSION_EXPECT_UPSTREAM);
     session_deadline(s, MR_NEVER); /* connecting and queueing have timeouts of their own */
 }
 
@@ -191,6 +192,12 @@ static void direct_drop(struct session *s, bool abort)
     s->direct = NULL;
 }
 
+void session_back_answered(struct session *s, const struct http_response *r)
+{
+    upstream_succeeded(&s->request, r->status, mr_now(s->proxy->worker));
+    s->back_keep = r->keep_alive;
+}
+
 void session_back_done(struct session *s)
 {
     bool whole = s->up.finished && !s->up.spill && s->up.frame_at == s->up.frame_length;
@@ -254,6 +261,8 @@ void session_fail(struct session *s, enum upstream_failure why)
         }
     }
     session_log_failure(s, upstream_failure_status(why), upstream_failure_text(why));
+    if (session_cache_failed(s))
+        return;
     session_answer(s, upstream_failure_status(why));
 }
 
