@@ -9,7 +9,7 @@ static mr_time tick_time(mr_time now, tcp_tick tick)
 {
     /* Signed distance from now: ticks wrap. */
     tcp_tick now_tick = (tcp_tick)(now >> WHEEL_TICK_SHIFT);
-    int64_t distance = (int64_t)(int32_t)(tick - now_tick) << WHEEL_TICK_SHIFT;
+    int64_t distance = (int64_t)(int32_t)(tick - now_tick) * (1 << WHEEL_TICK_SHIFT);
     int64_t base = (int64_t)(now >> WHEEL_TICK_SHIFT << WHEEL_TICK_SHIFT);
     return base + distance > 0 ? (mr_time)(base + distance) : 1;
 }
