@@ -79,16 +79,17 @@ static int backend_start(struct mr_worker *w, const void *config, uint64_t *coun
 
 static const struct mr_service backend_service = {.name = "backend", .start = backend_start};
 
-static void response_make(unsigned body)
+/* Without Date what is cached is as old as its arrival, and stays fresh. */
+static void response_make(unsigned body, enum mode mode)
 {
     pb.response = malloc(body + 512);
     if (!pb.response)
         exit(99);
     int head = snprintf(
         pb.response, 512,
-        "HTTP/1.1 200 OK\r\nServer: backend\r\nDate: Thu, 01 Jan 1970 00:00:01 GMT\r\nContent-Type: text/plain\r\n"
+        "HTTP/1.1 200 OK\r\nServer: backend\r\n%sContent-Type: text/plain\r\n"
         "Cache-Control: max-age=3600\r\nContent-Length: %u\r\n\r\n",
-        body);
+        mode == MODE_CACHED ? "" : "Date: Thu, 01 Jan 1970 00:00:01 GMT\r\n", body);
     memset(pb.response + head, 'x', body);
     pb.response_bytes = (size_t)head + body;
 }
@@ -175,7 +176,8 @@ static void proxy_start(struct rte_mempool *pool, const struct options *o, struc
     bench_start_service(&pb.bench, &proxy_service, c->service[0].values, *shared);
 }
 
-/* Address detection and neighbours first, each backend's by a request of its own; they tell how long a response is. */
+/* Address detection and neighbours first, each backend's by a request of its own; the last tells how long a response is: of the
+ * cache, when there is one. */
 static void learn(const struct options *o)
 {
     for (int i = 0; i < 1000; i++) {
@@ -184,7 +186,7 @@ static void learn(const struct options *o)
     }
     bench_connections_open(&pb.bench);
     pb.expected = UINT64_MAX;
-    for (unsigned k = 0; k < o->backends; k++) {
+    for (unsigned k = 0; k < o->backends + (o->mode == MODE_CACHED); k++) {
         pb.received[0] = 0;
         bench_client_request(&pb.bench.client, 0);
         for (int i = 0; i < 2000; i++)
@@ -314,7 +316,7 @@ int main(int argc, char **argv)
     struct rte_mempool *pool = support_pool(PACKETS);
     pb.received = calloc(2 * o.connections, sizeof *pb.received);
     bench_pipe_init(&pb.pipe, pool);
-    response_make(o.body);
+    response_make(o.body, o.mode);
     struct config *c = configuration(&o);
     proxy_start(pool, &o, c, &shared);
     learn(&o);
