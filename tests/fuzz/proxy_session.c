@@ -183,9 +183,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (unsigned i = 0; i < PEERS; i++)
         if (clients[i])
             client_read(clients[i], forward);
-    for (unsigned i = 0; i < PEERS; i++)
-        if (clients[i] && !fake_closed(clients[i]))
-            fake_acknowledge(clients[i], SIZE_MAX);
+    for (struct mr_stream *p = proxy_world.worker->streams; p; p = p->next)
+        p->throttled = false; /* what was closed in order with bytes outstanding is the stack's to time out */
     proxy_world_stop();
     return 0;
 }
