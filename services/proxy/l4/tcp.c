@@ -16,12 +16,17 @@ static void backend_ready(struct upstream_request *q)
     l4_join(t);
 }
 
-/* Nothing was moved yet: another try can do no harm. */
+/* Nothing was moved yet, another backend may do better. Not when there is none, or all that could be done was to wait. */
+static bool is_worth_a_retry(enum upstream_failure why)
+{
+    return why == UPSTREAM_CONNECT_REFUSED || why == UPSTREAM_CONNECT_TIMEOUT || why == UPSTREAM_CONNECT_FAILED;
+}
+
 static void backend_failed(struct upstream_request *q, enum upstream_failure why)
 {
     struct l4_tcp *t = q->context;
     enum upstream_answer answer;
-    if (upstream_retry(q, &answer)) {
+    if (is_worth_a_retry(why) && upstream_retry(q, &answer)) {
         if (answer == UPSTREAM_READY)
             backend_ready(q);
         return;
