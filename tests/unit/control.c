@@ -188,7 +188,7 @@ static void a_request_beyond_the_limit_ends_the_client(void **state)
     int s = dial(f);
     send_text(s, long_text, CONTROL_REQUEST_BYTES_MAX + 1);
     assert_string_equal(receive_text(s, line, sizeof line),
-                        "{\"ok\":false,\"error\":\"a request is longer than 4096 bytes\"}");
+                        "{\"ok\":false,\"error\":\"a request is longer than 65536 bytes\"}");
     assert_string_equal(receive_text(s, line, sizeof line), "");
     assert_int_equal(atomic_load(&f->requests), 0);
     free(long_text);

@@ -62,12 +62,20 @@ static void print_ready(const struct config *c, const char *control_path)
     notify_manager("READY=1");
 }
 
+static void reload(struct runtime *r)
+{
+    struct config_report report;
+    pthread_mutex_lock(&r->lock);
+    runtime_reload(r, &report);
+    pthread_mutex_unlock(&r->lock);
+}
+
 /* Until a signal, then until the workers have ended: a second signal ends their grace. */
 static int serve(struct runtime *r, const sigset_t *set)
 {
     int number = 0;
     while (sigwait(set, &number) == 0 && number == SIGHUP)
-        mr_log(MR_LOG_INFO, "run", "SIGHUP is ignored: a changed configuration takes a new start");
+        reload(r);
     notify_manager("STOPPING=1");
     unsigned grace_ms = atomic_load(&r->grace_ms);
     mr_log(MR_LOG_INFO, "run", "ending: connections get %u ms, a second signal ends at once", grace_ms);
@@ -139,7 +147,8 @@ const struct command command_run = {
     "run", "CONFIG", "Serves what a configuration file says, in the foreground.",
     "Prints one line `ready ...` on standard output when packets are answered; the log goes to standard error.\n"
     "SIGTERM or SIGINT ends it: services stop, connections are closed in order within 3 s, the TAP device goes;\n"
-    "a second signal ends it at once. $NOTIFY_SOCKET is told (systemd, Type=notify).\n"
+    "a second signal ends it at once. SIGHUP applies the file as it is now, as `millrace reload` does. $NOTIFY_SOCKET is\n"
+    "told (systemd, Type=notify-reload).\n"
     "A TAP device needs CAP_NET_ADMIN, and that only until it is made: all capabilities are dropped before the first\n"
     "packet is read (with AF_XDP the main thread keeps CAP_NET_ADMIN aside, to take its program off at the end).\n"
     "Exit code 0 after a signal, 1 when something failed, 3 when the configuration is wrong.\n",

@@ -3,7 +3,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "tools/millrace/control_client.h"
+#include "tools/millrace/cmd_proxy.h"
 #include "tools/millrace/format.h"
 
 struct options {
@@ -43,6 +43,42 @@ static json_t *ask(const struct options *o, int *code)
     return control_ask(&o->target, json_pack("{s:s}", "command", "stat"), -1, code);
 }
 
+/* What the proxy says of its backends, where there is one and it was asked for; quietly nothing otherwise. */
+static json_t *ask_proxy(const struct options *o, const json_t *counters)
+{
+    int code;
+    size_t i;
+    json_t *row;
+    if (o->format.area && strcmp(o->format.area, "proxy"))
+        return NULL;
+    json_array_foreach(json_object_get(counters, "counters"), i, row)
+    {
+        const char *area = json_string_value(json_object_get(row, "area"));
+        if (!area || strcmp(area, "proxy"))
+            continue;
+        json_t *words = json_pack("[s]", "stat");
+        json_t *answer = proxy_ask(&o->target, words, &code);
+        json_decref(words);
+        return answer;
+    }
+    return NULL;
+}
+
+static void print(const struct options *o, const json_t *answer)
+{
+    json_t *proxy = o->prometheus || o->format.area ? ask_proxy(o, answer) : NULL;
+    if (o->prometheus) {
+        format_prometheus(answer, stdout);
+        if (proxy)
+            format_proxy_prometheus(proxy, stdout);
+    } else {
+        format_stat(answer, NULL, 0, &o->format, stdout);
+        if (proxy)
+            format_answer(proxy, stdout);
+    }
+    json_decref(proxy);
+}
+
 /* Until the process goes, or the user interrupts. */
 static int watch(const struct options *o, json_t *before)
 {
@@ -75,10 +111,8 @@ static int run(const struct command *self, int argc, char **argv)
     if (o.json) {
         json_dumpf(answer, stdout, JSON_INDENT(2));
         putchar('\n');
-    } else if (o.prometheus) {
-        format_prometheus(answer, stdout);
     } else {
-        format_stat(answer, NULL, 0, &o.format, stdout);
+        print(&o, answer);
     }
     fflush(stdout);
     if (o.watch_s)
@@ -89,7 +123,7 @@ static int run(const struct command *self, int argc, char **argv)
 
 const struct command command_stat = {
     "stat", "[AREA] [--all] [--json|--prometheus] [--watch SECONDS]", "Shows the counters of a running process.",
-    "  AREA           only those of one area: tcp, ip4, link, http, cache, ...\n"
+    "  AREA           only those of one area: tcp, ip4, link, http, cache, ...; proxy: its backends, too\n"
     "  --all          also those that are zero\n"
     "  --json         everything as JSON\n"
     "  --prometheus   everything in Prometheus' exposition format\n"

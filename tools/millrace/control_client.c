@@ -122,9 +122,10 @@ json_t *control_exchange(int socket, json_t *request, int descriptor, int *code)
     if (json_is_true(json_object_get(answer, "ok")))
         return answer;
     const char *error = json_string_value(json_object_get(answer, "error"));
-    fprintf(stderr, "millrace: %s\n", error ? error : "the answer is not understood");
+    bool configuration = json_is_true(json_object_get(answer, "configuration")); /* its lines say where, themselves */
+    fprintf(stderr, "%s%s\n", configuration ? "" : "millrace: ", error ? error : "the answer is not understood");
     json_decref(answer);
-    *code = EXIT_FAILED;
+    *code = configuration ? EXIT_CONFIGURATION : EXIT_FAILED;
     return NULL;
 }
 

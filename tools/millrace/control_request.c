@@ -37,6 +37,12 @@ static const struct mr_config_key drain_keys[] = {{"seconds", MR_CONFIG_UNSIGNED
                                                    .sentence = "connections that are left after this are reset"},
                                                   END};
 
+static const struct mr_config_key service_keys[] = {
+    {"name", MR_CONFIG_STRING, AT(name), 1, 32, .sentence = "the service"},
+    {"words", MR_CONFIG_STRING, AT(words), 0, CONTROL_REQUEST_BYTES_MAX, .sentence = "what is said to it",
+     .list_max = CONTROL_WORDS_MAX, .count_offset = AT(word_count)},
+    END};
+
 const struct control_command_description control_commands[CONTROL_COMMANDS] = {
     [CONTROL_STATUS] = {"status", "what runs: workers, interfaces, services", no_keys},
     [CONTROL_STAT] = {"stat", "every counter of each worker", no_keys},
@@ -46,6 +52,9 @@ const struct control_command_description control_commands[CONTROL_COMMANDS] = {
     [CONTROL_CAPTURE_REPORT] = {"capture_report", "how far the capture is", no_keys},
     [CONTROL_CAPTURE_STOP] = {"capture_stop", "ends the capture; the file is complete with the answer", no_keys},
     [CONTROL_DRAIN] = {"drain", "accepts no more, ends when the connections have", drain_keys},
+    [CONTROL_SERVICE] = {"service", "says something to a service; \"help\" lists what it understands", service_keys},
+    [CONTROL_RELOAD] = {"reload", "applies the configuration file as it is now, or nothing of it", no_keys},
+    [CONTROL_SAVE] = {"save", "the configuration as it runs, as the text of a file", no_keys},
     [CONTROL_HELP] = {"help", "these commands and their arguments", no_keys},
 };
 
@@ -85,9 +94,30 @@ static const char *value_text(const json_t *value, char *number, size_t n)
     return number;
 }
 
+/* A list of texts; what was taken before something is wrong is freed with the request. */
+static bool parse_list(const struct mr_config_key *k, const json_t *value, struct control_request *out, char *why)
+{
+    char expected[CONFIG_EXPECTED_MAX];
+    char **at = (char **)((char *)out + k->offset);
+    unsigned *count = (unsigned *)((char *)out + k->count_offset);
+    if (!json_is_array(value) || json_array_size(value) > k->list_max)
+        return refuse(why, "argument '%s' must be a list of at most %u texts", k->name, k->list_max);
+    for (size_t i = 0; i < json_array_size(value); i++) {
+        const char *text = json_string_value(json_array_get(value, i));
+        if (!text)
+            return refuse(why, "argument '%s' must be a list of texts", k->name);
+        if (!config_value_parse(k, text, NULL, &at[i], expected))
+            return refuse(why, "argument '%s' has '%.40s', expected %s", k->name, text, expected);
+        *count = (unsigned)i + 1;
+    }
+    return true;
+}
+
 static bool parse_argument(const struct mr_config_key *k, const json_t *value, struct control_request *out, char *why)
 {
     char number[32], expected[CONFIG_EXPECTED_MAX];
+    if (k->list_max)
+        return parse_list(k, value, out, why);
     if (!value && k->preset)
         return config_value_parse(k, k->preset, NULL, (char *)out + k->offset, expected);
     if (!value && k->optional)
@@ -160,6 +190,8 @@ void control_request_free(struct control_request *r)
     free(r->value);
     free(r->interface);
     free(r->filter);
+    for (unsigned i = 0; i < r->word_count; i++)
+        free(r->words[i]);
     memset(r, 0, sizeof *r);
 }
 

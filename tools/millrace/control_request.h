@@ -6,7 +6,8 @@
 
 #include <jansson.h>
 
-#define CONTROL_REQUEST_BYTES_MAX 4096
+#define CONTROL_REQUEST_BYTES_MAX 65536 /* a transaction of the proxy in one piece */
+#define CONTROL_WORDS_MAX         256
 
 enum control_command {
     CONTROL_STATUS,
@@ -17,6 +18,9 @@ enum control_command {
     CONTROL_CAPTURE_REPORT,
     CONTROL_CAPTURE_STOP,
     CONTROL_DRAIN,
+    CONTROL_SERVICE,
+    CONTROL_RELOAD,
+    CONTROL_SAVE,
     CONTROL_HELP,
     CONTROL_COMMANDS
 };
@@ -25,13 +29,15 @@ enum control_command {
 struct control_request {
     enum control_command command;
     uint64_t limit;   /* conns: rows a worker */
-    char *name;       /* set: which setting */
+    char *name;       /* set: which setting; service: which service */
     char *value;      /* set: to what */
     char *interface;  /* capture: NULL is all */
     char *filter;     /* capture: NULL is everything */
     uint64_t seconds; /* capture, drain */
     uint64_t bytes;   /* capture */
     uint64_t snap;    /* capture: bytes kept of a packet */
+    unsigned word_count;
+    char *words[CONTROL_WORDS_MAX]; /* service: what is said to it */
 };
 
 struct control_command_description {

@@ -25,6 +25,14 @@ void format_status(const json_t *answer, FILE *out)
     json_t *row;
     fprintf(out, "%s: %s, process %lld, version %s, up %lld s\n", text(answer, "name"), text(answer, "state"),
             number(answer, "process"), text(answer, "version"), number(answer, "uptime_s"));
+    const json_t *reloads = json_object_get(answer, "reloads");
+    if (number(reloads, "applied") + number(reloads, "refused")) {
+        fprintf(out, "configuration reloaded %lld times, refused %lld times", number(reloads, "applied"),
+                number(reloads, "refused"));
+        if (json_object_get(reloads, "last_s"))
+            fprintf(out, ", last applied %lld s ago", number(reloads, "last_s"));
+        fputc('\n', out);
+    }
     json_array_foreach(json_object_get(answer, "workers"), i, row)
     {
         fprintf(out, "worker %zu: %s, packets held %lld of %lld, buffers free %lld of %lld", i, text(row, "state"),

@@ -221,7 +221,8 @@ static bool services_start(struct runtime_worker *rw)
 bool runtime_open(struct runtime *r, const struct config *c)
 {
     memset(r, 0, sizeof *r);
-    r->config = c;
+    r->config = r->first = c;
+    pthread_mutex_init(&r->lock, NULL);
     r->started = runtime_now();
     r->main_thread = pthread_self();
     r->grace_ms = GRACE_MS_DEFAULT;
@@ -381,5 +382,8 @@ void runtime_destroy(struct runtime *r)
     free(r->worker);
     if (r->eal_started)
         dpdk_eal_stop();
+    if (r->config != r->first)
+        config_free((struct config *)(uintptr_t)r->config);
+    pthread_mutex_destroy(&r->lock);
     memset(r, 0, sizeof *r);
 }

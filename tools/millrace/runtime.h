@@ -35,7 +35,13 @@ struct runtime_worker {
 };
 
 struct runtime {
-    const struct config *config;
+    const struct config *config; /* the newest that was applied */
+    const struct config *first;  /* the one that it was started with: what never changes still points into it */
+    pthread_mutex_t lock;        /* the control thread and a reload by signal exclude each other */
+    struct runtime_reloads {
+        uint64_t applied, refused;
+        mr_time last; /* when one was applied; 0: never */
+    } reloads;
     struct sizing sizing;
     bool eal_started;
     struct worker_group *group;
@@ -73,6 +79,10 @@ bool runtime_wait(struct runtime *r, unsigned wait_ms);
 
 /* After runtime_wait was true, or without a start. */
 void runtime_destroy(struct runtime *r);
+
+/* Reads the file anew and applies what has changed, with r->lock held: all of it, or nothing; then the report says why. What it did is
+ * logged. */
+bool runtime_reload(struct runtime *r, struct config_report *report);
 
 /* Monotonic nanoseconds. */
 mr_time runtime_now(void);

@@ -11,9 +11,9 @@ static json_t *drain(struct runtime *r, uint64_t seconds)
     return json_pack("{s:b}", "ok", 1);
 }
 
-static json_t *answer(void *self, const struct control_request *q, unsigned client, int *descriptor)
+static json_t *answer_locked(struct runtime_control *c, const struct control_request *q, unsigned client,
+                             int *descriptor)
 {
-    struct runtime_control *c = self;
     switch (q->command) {
     case CONTROL_STATUS:
         return runtime_status(c->runtime);
@@ -31,9 +31,24 @@ static json_t *answer(void *self, const struct control_request *q, unsigned clie
         return runtime_capture_stop(c);
     case CONTROL_DRAIN:
         return drain(c->runtime, q->seconds);
+    case CONTROL_SERVICE:
+        return runtime_service(c->runtime, q);
+    case CONTROL_RELOAD:
+        return runtime_reload_answer(c->runtime);
+    case CONTROL_SAVE:
+        return runtime_save(c->runtime);
     default:
         return control_error("the command is not served here");
     }
+}
+
+static json_t *answer(void *self, const struct control_request *q, unsigned client, int *descriptor)
+{
+    struct runtime_control *c = self;
+    pthread_mutex_lock(&c->runtime->lock);
+    json_t *a = answer_locked(c, q, client, descriptor);
+    pthread_mutex_unlock(&c->runtime->lock);
+    return a;
 }
 
 static void client_gone(void *self, unsigned client)

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "tools/millrace/runtime_control.h"
+#include "tools/millrace/runtime_service.h"
 
 static const char *state_text(const struct runtime_worker *rw)
 {
@@ -45,10 +46,11 @@ static void add_listener(const struct config_listener *l, void *argument)
         json_array_append_new(argument, json_string(mr_endpoint_text(l->endpoint, text)));
 }
 
-static json_t *service_json(const struct config_service *s)
+static json_t *service_json(const struct runtime *r, unsigned i)
 {
+    const struct config_service *s = &r->config->service[i];
     json_t *listen = json_array();
-    config_each_listener(s->service, s->values, add_listener, listen);
+    config_each_listener(s->service, runtime_service_values(r, i), add_listener, listen);
     return json_pack("{s:s,s:o}", "name", s->service->name, "listen", listen);
 }
 
@@ -60,11 +62,15 @@ json_t *runtime_status(const struct runtime *r)
     for (unsigned k = 0; k < r->config->interface_count; k++)
         json_array_append_new(interfaces, interface_json(r, k));
     for (unsigned i = 0; i < r->config->service_count; i++)
-        json_array_append_new(services, service_json(&r->config->service[i]));
-    return json_pack("{s:b,s:s,s:s,s:i,s:s,s:I,s:o,s:o,s:o}", "ok", 1, "name", r->config->name, "state",
+        json_array_append_new(services, service_json(r, i));
+    const struct runtime_reloads *l = &r->reloads;
+    json_t *reloads = json_pack("{s:I,s:I}", "applied", (json_int_t)l->applied, "refused", (json_int_t)l->refused);
+    if (l->last)
+        json_object_set_new(reloads, "last_s", json_integer((json_int_t)((runtime_now() - l->last) / MR_SECOND)));
+    return json_pack("{s:b,s:s,s:s,s:i,s:s,s:I,s:o,s:o,s:o,s:o}", "ok", 1, "name", r->config->name, "state",
                      r->worker[0].stop ? "ending" : "serving", "process", (int)getpid(), "version", MILLRACE_VERSION,
                      "uptime_s", (json_int_t)((runtime_now() - r->started) / MR_SECOND), "workers", workers,
-                     "interfaces", interfaces, "services", services);
+                     "interfaces", interfaces, "services", services, "reloads", reloads);
 }
 
 /* One counter: `of` tells instances of the same name apart, NULL where there is but one. */
