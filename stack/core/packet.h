@@ -27,12 +27,14 @@ struct packet_meta {
     uint32_t sent_us;  /* send queue: when its last byte was last transmitted, for RTT samples */
     uint16_t offset;   /* send queue: of the payload from buf_addr; data_off moves when headers are prepended */
     uint8_t sent;      /* send queue: enum packet_sent */
+    uint16_t payload_sum; /* send queue, with PACKET_PAYLOAD_SUM: one's complement, as it lies in memory */
 };
 
 enum packet_flag {
     PACKET_GROUP = 1 << 0,            /* sent to a broadcast or multicast address, at layer 2 or 3 */
     PACKET_L4_CHECKSUM_GOOD = 1 << 1, /* the device checked it */
     PACKET_LOOPED = 1 << 2,           /* sent by ourselves to an address of ours; never on a link */
+    PACKET_PAYLOAD_SUM = 1 << 3,      /* of a packet of TCP that is sent: payload_sum is that of all its payload */
 };
 
 enum packet_sent { PACKET_UNSENT, PACKET_SENT_PART, PACKET_SENT_ONCE, PACKET_SENT_AGAIN };

@@ -44,9 +44,10 @@ static struct rte_mbuf *copied(struct mr_worker *w, struct rte_mbuf *m)
 }
 
 /* The checksum over pseudo-header and segment, or the device's share of it; the field is zero before. */
-static void finish_transport(struct rte_mbuf *m, uint8_t protocol, uint32_t source, uint32_t destination,
-                             uint32_t offloads)
+static void finish_transport(struct rte_mbuf *m, const struct path_options *options, uint32_t source,
+                             uint32_t destination, uint32_t offloads)
 {
+    uint8_t protocol = options->protocol;
     unsigned at = protocol == IP_TCP ? TCP_CHECKSUM_AT : UDP_CHECKSUM_AT;
     bool in_device = offloads & (protocol == IP_TCP ? MR_LINK_TX_TCP_CHECKSUM : MR_LINK_TX_UDP_CHECKSUM);
     uint32_t sum = checksum_pseudo_ip4(source, destination, protocol, (uint16_t)m->pkt_len);
@@ -57,7 +58,8 @@ static void finish_transport(struct rte_mbuf *m, uint8_t protocol, uint32_t sour
         m->l2_len = ETH_HEADER_BYTES;
         m->l3_len = IP4_HEADER_BYTES;
     } else {
-        field = checksum_finish(checksum_add_mbuf(sum, m, 0, m->pkt_len));
+        uint32_t n = options->header_bytes ? options->header_bytes : m->pkt_len;
+        field = checksum_finish(checksum_add_mbuf(sum, m, 0, n) + (options->header_bytes ? options->payload_sum : 0));
         if (field == 0 && protocol == IP_UDP)
             field = 0xffff; /* RFC 768: zero would say that there is none */
     }
@@ -85,7 +87,7 @@ static void ip4_out(struct mr_worker *w, struct rte_mbuf *m, const struct path *
 {
     uint32_t offloads = p->kind == PATH_SELF ? 0 : p->netif->offloads;
     if (options->protocol == IP_TCP || options->protocol == IP_UDP)
-        finish_transport(m, options->protocol, source, destination, offloads);
+        finish_transport(m, options, source, destination, offloads);
     uint8_t *header = (uint8_t *)rte_pktmbuf_prepend(m, IP4_HEADER_BYTES);
     if (!header)
         return packet_drop(w, m, DROP_route_no_headroom);

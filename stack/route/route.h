@@ -55,6 +55,8 @@ struct path_options {
     uint8_t ttl;       /* 0: 64 */
     uint8_t dscp_ecn;  /* the whole traffic class octet */
     bool may_fragment; /* clears DF; we never fragment ourselves */
+    uint8_t header_bytes; /* not 0: payload_sum is the sum of what follows the transport header, an even number of bytes */
+    uint16_t payload_sum;
 };
 void path_out(struct mr_worker *w, struct rte_mbuf *m, const struct mr_address *local, const struct mr_address *remote,
               const struct path_options *options);

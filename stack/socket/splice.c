@@ -1,9 +1,11 @@
 /* Splicing: packets leave the receive queue of one stream and enter the send queue of another as they are.
  *
- * The headers that a packet came with are overwritten by those that it leaves with. What does not leave as a whole packet
+ * The headers that a packet came with are overwritten by those that it leaves with; the checksum that it leaves with is made of
+ * the one that it came with, which also means that damage in our memory does not leave with a good one. What does not leave as a whole packet
  * is copied when it is small, else the two streams share its buffer and only the header of the packet is new. A packet
  * weighs in the budget of `to` by its bytes and in the number of packets that a stream may hold (tcp_queue_may_move). */
 #include "stack/base/assert.h"
+#include "stack/base/checksum.h"
 #include "stack/tcp/tcp.h"
 
 /* Up to here copying into the packet before costs less than what a segment of two packets costs beyond one of one: measured,
@@ -56,11 +58,31 @@ static uint32_t front_share(struct mr_worker *w, struct tcb *from, struct tcb *t
     return n;
 }
 
+/* The sum over the payload of a received packet, without looking at it: the packet's checksum made the sum of header and payload
+ * zero, so the payload's is minus the header's. True only for what we verified ourselves, and when payload is all that its
+ * header counted, no more and no less: not trimmed, nothing copied behind it, one of one piece. */
+static bool payload_sum(const struct rte_mbuf *m, const struct packet_meta *meta, uint16_t *sum)
+{
+    if (!meta->ip_bytes || !RTE_MBUF_DIRECT(m)) /* a later piece of a chain; a buffer of somebody else's */
+        return false;
+    const uint8_t *ip = (const uint8_t *)m->buf_addr + meta->ip_offset, *tcp = ip + (ip[0] & 15) * 4;
+    unsigned header_bytes = (tcp[12] >> 4) * 4u, bytes = header_bytes + m->data_len;
+    if (meta->flags & PACKET_L4_CHECKSUM_GOOD || tcp + header_bytes != rte_pktmbuf_mtod(m, const uint8_t *) ||
+        tcp + bytes != ip + meta->ip_bytes)
+        return false;
+    *sum = checksum_finish(
+        checksum_add(checksum_add((uint32_t)htons(6) + htons((uint16_t)bytes), ip + 12, 8), tcp, header_bytes));
+    return true;
+}
+
 static uint32_t front_move(struct mr_worker *w, struct tcb *from, struct tcb *to)
 {
     struct rte_mbuf *head = tcp_receive_take(w, from);
+    struct packet_meta *meta = packet_meta(head);
     uint32_t n = head->data_len;
+    bool summed = payload_sum(head, meta, &meta->payload_sum);
     tcp_queue_move(w, to, head);
+    meta->flags = summed ? PACKET_PAYLOAD_SUM : 0;
     return n;
 }
 

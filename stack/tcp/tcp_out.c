@@ -59,16 +59,21 @@ static uint16_t window_field(struct tcb *c)
 
 /* -- one segment --------------------------------------------------------------------------------------------------------- */
 
-/* Prepends the header to `m` (its payload) and sends it. */
+/* Prepends the header to `m` (its payload, of tcp_queue_segment when there is any) and sends it. */
 static void segment_send(struct mr_worker *w, struct rte_mbuf *m, const struct flow_key *key, struct tcp_header *h)
 {
+    struct path_options options = {.protocol = 6};
+    if (m->pkt_len && packet_meta(m)->flags & PACKET_PAYLOAD_SUM) {
+        options.header_bytes = (uint8_t)tcp_emit_bytes(h);
+        options.payload_sum = packet_meta(m)->payload_sum;
+    }
     h->source = key->local_port;
     h->destination = key->remote_port;
     TRACE(w, "tcp out %u>%u flags=%02x seq=%u ack=%u win=%u len=%u", h->source, h->destination, h->flags, h->seq,
           h->ack, h->window, m->pkt_len);
     tcp_emit((uint8_t *)rte_pktmbuf_prepend(m, (uint16_t)tcp_emit_bytes(h)), h);
     stat_add(w, STAT_tcp_segments_out, 1);
-    path_out(w, m, &key->local, &key->remote, &(struct path_options){.protocol = 6});
+    path_out(w, m, &key->local, &key->remote, &options);
 }
 
 /* A segment of a connection, and with it the acknowledgement that was owed. */

@@ -71,6 +71,7 @@ static void chunk_append(struct mr_worker *w, struct tcp_flight *f, struct rte_m
     meta->length = length;
     meta->offset = offset;
     meta->sent = PACKET_UNSENT;
+    meta->flags = 0;
     f->end += length;
     if (f->tail)
         packet_meta(f->tail)->queue_next = m;
@@ -108,6 +109,7 @@ size_t tcp_queue_fill(struct tcb *c, const uint8_t *data, size_t n)
     size_t k = RTE_MIN(n, (size_t)(limit - meta->length));
     memcpy(chunk_data(m) + meta->length, data, k);
     meta->length += (uint32_t)k;
+    meta->flags = 0; /* its sum was of less */
     f->end += (uint32_t)k;
     return k;
 }
@@ -388,6 +390,7 @@ struct rte_mbuf *tcp_queue_segment(struct mr_worker *w, struct tcb *c, struct rt
         m = packet_new(w);
         if (!m)
             return NULL;
+        packet_meta(m)->flags = 0;
         bool built =
             may_attach(w, chunk, skip, n) ? segment_attach(w, m, chunk, skip, n) : segment_copy(w, m, chunk, skip, n);
         if (!built) {

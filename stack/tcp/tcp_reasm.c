@@ -38,8 +38,10 @@ static inline struct rte_mbuf *chain_take(struct rte_mbuf **chain)
     while (*chain) {
         struct rte_mbuf *m = *chain;
         *chain = m->next;
-        if (m->next) /* nearly never: not written, that line stays clean */
+        if (m->next) { /* nearly never: not written, that line stays clean */
+            packet_meta(m->next)->ip_bytes = 0;
             m->next = NULL;
+        }
         m->nb_segs = 1;
         m->pkt_len = m->data_len;
         if (m->data_len)

@@ -154,6 +154,25 @@ static void whole_packets_move_without_a_copy(void **state)
     assert_int_equal(world.host[0].worker->packets_held, 0);
 }
 
+/* The checksum that leaves is made of the one that came: a byte that our memory changes in between is found by the receiver. */
+static void damage_on_the_way_through_does_not_leave_with_a_good_checksum(void **state)
+{
+    const size_t n = 3 * 1448;
+    struct mr_span spans[3];
+    client_sends(n);
+    assert_int_equal(mr_stream_peek(near.stream, spans, 3), 3);
+    uint8_t *byte = (uint8_t *)(uintptr_t)spans[1].data + 700;
+    *byte ^= 0x10;
+    server.reads = true;
+    assert_int_equal(mr_stream_splice(near.stream, far.stream, SIZE_MAX), n);
+    run(3 * MR_SECOND);
+    assert_int_equal(server.got, 1448);
+    assert_true(world.host[2].worker->stat[DROP_tcp_bad_checksum] > 0);
+    *byte ^= 0x10;
+    run(30 * MR_SECOND);
+    server_has(n);
+}
+
 static void packets_are_parted_at_any_byte(void **state)
 {
     static const size_t parts[] = {1, 447, 1000, 1448, 1449, 2895, 700, 748, 3000, 512, 513, 511};
@@ -297,6 +316,7 @@ int main(void)
         pools[i] = support_pool(PACKETS);
     const struct CMUnitTest tests[] = {
         TEST(whole_packets_move_without_a_copy),
+        TEST(damage_on_the_way_through_does_not_leave_with_a_good_checksum),
         TEST(packets_are_parted_at_any_byte),
         TEST(nothing_moves_to_a_stream_that_takes_no_more),
         TEST(ended_stream_can_be_spliced_to_its_end),
