@@ -212,6 +212,31 @@ static void no_port_drops_and_ends_the_flow(void **state)
     l4_world_stop();
 }
 
+/* Ports run out before the table does: the flow that was silent longest gives its own. */
+static void last_port_goes_to_who_speaks(void **state)
+{
+    enum { EPHEMERAL = 16384 }; /* of the stand-in */
+    static const struct mr_datagram_handler handler;
+    struct mr_endpoint local = {mr_address_ip4(0xc6120002), 0};
+    static struct mr_port *taken[EPHEMERAL - 2];
+    start(8, false);
+    for (unsigned i = 0; i < EPHEMERAL - 2; i++)
+        assert_int_equal(mr_datagram_open(world.worker, &local, &handler, NULL, &taken[i]), MR_OK);
+    for (unsigned i = 0; i < 3; i++)
+        say(i, "hello");
+    assert_int_equal(world.counters[PROXY_L4_FLOWS], 2);
+    assert_int_equal(world.counters[PROXY_L4_DROP_NO_PORT], 1);
+    fake_pass(world.worker, 2 * MR_SECOND);
+    say(0, "still here");
+    say(3, "newcomer");
+    assert_int_equal(world.counters[PROXY_L4_FLOWS], 2);
+    assert_int_equal(world.counters[PROXY_L4_FLOWS_REPLACED], 1);
+    assert_int_equal(world.counters[PROXY_L4_DROP_NO_PORT], 1);
+    for (unsigned i = 0; i < EPHEMERAL - 2; i++)
+        mr_datagram_close(taken[i]);
+    l4_world_stop();
+}
+
 static void datagram_that_does_not_fit_is_counted(void **state)
 {
     static char large[2000];
@@ -319,6 +344,7 @@ int main(void)
         cmocka_unit_test(flow_of_a_lost_backend_moves),
         cmocka_unit_test(no_backend_drops_and_ends_the_flow),
         cmocka_unit_test(no_port_drops_and_ends_the_flow),
+        cmocka_unit_test(last_port_goes_to_who_speaks),
         cmocka_unit_test(datagram_that_does_not_fit_is_counted),
         cmocka_unit_test(change_of_the_listener_moves_or_ends_flows),
         cmocka_unit_test(header_is_read_and_written),

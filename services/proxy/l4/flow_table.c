@@ -84,15 +84,13 @@ void l4_flow_touch(struct l4_flow *f)
     age_append(t, f);
 }
 
-static bool room_make(struct proxy *p)
+bool l4_flow_replace(struct proxy *p, const struct l4_flow *but)
 {
-    struct l4_table *t = p->l4;
-    if (t->free_flow)
-        return true;
-    if (!t->oldest || mr_now(p->worker) - t->oldest->active < SILENT_ENOUGH)
+    struct l4_flow *oldest = p->l4->oldest;
+    if (!oldest || oldest == but || mr_now(p->worker) - oldest->active < SILENT_ENOUGH)
         return false;
     proxy_count(p, PROXY_L4_FLOWS_REPLACED);
-    l4_flow_end(t->oldest);
+    l4_flow_end(oldest);
     return true;
 }
 
@@ -100,7 +98,7 @@ struct l4_flow *l4_flow_add(struct proxy_listener *l, const struct mr_datagram *
 {
     struct proxy *p = l->proxy;
     struct l4_table *t = p->l4;
-    if (!room_make(p) || !proxy_listener_enter(l))
+    if ((!t->free_flow && !l4_flow_replace(p, NULL)) || !proxy_listener_enter(l))
         return NULL;
     struct l4_flow *f = t->free_flow, **bucket = bucket_of(t, l, &d->remote, &d->local.address);
     mr_time now = mr_now(p->worker);

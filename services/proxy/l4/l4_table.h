@@ -110,6 +110,8 @@ void l4_flow_table_free(struct l4_table *table);
 struct l4_flow *l4_flow_find(const struct proxy_listener *l, const struct mr_datagram *d);
 /* The youngest, without a backend or a port; NULL: full, and no flow has been silent for long. */
 struct l4_flow *l4_flow_add(struct proxy_listener *l, const struct mr_datagram *d);
+/* Ends the flow that was silent longest, if for long enough, and if it is not `but`: it has a place in the table, and a port. */
+bool l4_flow_replace(struct proxy *p, const struct l4_flow *but);
 void l4_flow_touch(struct l4_flow *f); /* something came: it is the youngest now */
 /* Leaves its backend, closes its port, is free. */
 void l4_flow_end(struct l4_flow *f);

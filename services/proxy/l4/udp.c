@@ -63,7 +63,7 @@ static bool flow_ready(struct l4_flow *f)
         return true;
     if (!backend_choose(f))
         why = PROXY_L4_DROP_NO_BACKEND;
-    else if (!port_open(f))
+    else if (!port_open(f) && !(l4_flow_replace(f->proxy, f) && port_open(f)))
         why = PROXY_L4_DROP_NO_PORT;
     else
         return true;
