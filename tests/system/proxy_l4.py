@@ -21,12 +21,15 @@ from proxy_lib import answers, fetch, proxy_service
 WORKERS = int(sys.argv[sys.argv.index("--workers") + 1]) if "--workers" in sys.argv else 1
 TRANSFER = (512 if WORKERS == 1 else 64) << 20  # each way
 PLAIN, HURRIED, HEADER, REFUSED, SPARE, SILENT, LIMITED, OUT_V1, OUT_V2, TO_NGINX, TO_HAPROXY, FROM_HAPROXY = range(8101, 8113)
-BACKEND, NOBODY, NGINX, HAPROXY, HAPROXY_FRONT, DNS_A, DNS_B = 9101, 9102, 9103, 9104, 9105, 9153, 9154
-DNS, DNS_HEADER = 8153, 8154
+BACKEND, NOBODY, SECOND, NGINX, HAPROXY, HAPROXY_FRONT, DNS_A, DNS_B = 9101, 9102, 9106, 9103, 9104, 9107, 9153, 9154
+DNS, DNS_HEADER, DNS_LEAVING = 8153, 8154, 8155
+LEAVING, GOING = 8120, 8121
+DRAIN = 2  # seconds
 MEMORY_GROWTH = 64 << 20
 
 PROXY = proxy_service(f"""
     limits: {{header_timeout: 1s, sessions: 4096, flows: 256}}
+    drain_timeout: {DRAIN}s
     listeners:
       - {{name: plain, listen: ":{PLAIN}", mode: tcp, upstream: plain}}
       - {{name: hurried, listen: ":{HURRIED}", mode: tcp, upstream: plain, idle_timeout: 1s}}
@@ -41,6 +44,9 @@ PROXY = proxy_service(f"""
       - {{name: to_haproxy, listen: ":{TO_HAPROXY}", mode: tcp, upstream: haproxy, proxy_protocol: true}}
       - {{name: from_haproxy, listen: ":{FROM_HAPROXY}", mode: tcp, upstream: v1, proxy_protocol: true}}
       - {{name: dns, listen: ":{DNS}", mode: udp, upstream: dns, idle_timeout: 1s}}
+      - {{name: leaving, listen: ":{LEAVING}", mode: tcp, upstream: leaving}}
+      - {{name: going, listen: ":{GOING}", mode: tcp, upstream: plain}}
+      - {{name: dns_leaving, listen: ":{DNS_LEAVING}", mode: udp, upstream: dns_leaving}}
       - {{name: dns_header, listen: ":{DNS_HEADER}", mode: udp, upstream: dns_v2, proxy_protocol: true}}
     upstreams:
       - {{name: plain, backends: [{{address: "{HOST}:{BACKEND}"}}]}}
@@ -56,6 +62,9 @@ PROXY = proxy_service(f"""
       - {{name: nginx, backends: [{{address: "{HOST}:{NGINX}"}}], proxy_protocol: v1}}
       - {{name: haproxy, backends: [{{address: "{HOST}:{HAPROXY}"}}], proxy_protocol: v2}}
       - {{name: dns, balance: maglev, backends: [{{address: "{HOST}:{DNS_A}"}}, {{address: "{HOST}:{DNS_B}"}}]}}
+      - name: leaving
+        backends: [{{name: one, address: "{HOST}:{BACKEND}"}}, {{name: two, address: "{HOST}:{SECOND}", weight: 0}}]
+      - {{name: dns_leaving, backends: [{{name: one, address: "{HOST}:{DNS_A}"}}, {{name: two, address: "{HOST}:{DNS_B}", weight: 0}}]}}
       - {{name: dns_v2, backends: [{{address: "{HOST}:{DNS_A}"}}], proxy_protocol: v2}}
 """) + f"\nworkers: {{count: {WORKERS}}}\n"
 
@@ -513,6 +522,48 @@ listen writes_v1
         process.wait()
 
 
+# -- changes while it runs ----------------------------------------------------------------------------------------------------
+
+
+def a_removed_backend_is_drained_and_then_cut(namespace, millrace):
+    second = socket.create_server((HOST, SECOND))
+    c, b = pair(LEAVING)
+    other, other_b = pair()
+    millrace.ask("proxy", "set", "backend", "leaving/two", "weight", "1")
+    millrace.ask("proxy", "remove", "backend", "leaving/one")
+    started = time.monotonic()
+    with client(LEAVING) as new:
+        new.sendall(b"new")
+        assert exactly(second.accept()[0], 3) == b"new"
+    expect_open(b, c, "goes on")
+    expect_open(c, b, "goes on")
+    holds = millrace.ask("proxy", "holds")
+    assert f"{c.getsockname()[0]}:{c.getsockname()[1]}" in holds, holds
+    expect_reset(c, "drained")
+    expect_reset(b, "drained")
+    assert DRAIN - 0.5 < time.monotonic() - started < DRAIN + 3, time.monotonic() - started
+    expect_open(other_b, other, "what has nothing to do with it goes on")
+    assert counter(millrace, "l4_drain_cut") == 1
+    for s in (other, other_b, second):
+        s.close()
+
+
+def a_removed_listener_is_drained_and_then_cut(namespace, millrace):
+    c, b = pair(GOING)
+    other, other_b = pair()
+    millrace.ask("proxy", "remove", "listener", "going")
+    with contextlib.suppress(ConnectionRefusedError):
+        client(GOING)
+        raise AssertionError("it still listens")
+    expect_open(b, c, "goes on")
+    expect_reset(c, "drained")
+    expect_reset(b, "drained")
+    expect_open(other_b, other, "what has nothing to do with it goes on")
+    assert counter(millrace, "l4_drain_cut") == 2
+    other.close()
+    other_b.close()
+
+
 # -- UDP ------------------------------------------------------------------------------------------------------------------------
 
 
@@ -583,13 +634,16 @@ def maglev_brings_a_source_to_the_same_backend(namespace, millrace):
 
 
 def a_stranger_cannot_answer(namespace, millrace):
+    def dropped():  # by the worker that has the port, or by one that has not
+        return counter(millrace, "udp.other_remote") + counter(millrace, "udp.no_port")
+    before = dropped()
     with asker() as s:
         port = ask(s, b"hello")
         flow = backends[port].last
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
             stranger.bind((HOST, 0))
             stranger.sendto(b"spoofed", flow)
-        wait_until(lambda: counter(millrace, "udp.other_remote") >= 1, "it is dropped")
+        wait_until(lambda: dropped() > before, "it is dropped")
         ask(s, b"still")
 
 
@@ -608,6 +662,20 @@ def a_full_table_keeps_who_speaks(namespace, millrace):
         wait_until(lambda: counter(millrace, "l4_drop_full") > 0, "newcomers were dropped")
         for s in flood:
             s.close()
+
+
+def a_flow_moves_when_its_backend_is_removed(namespace, millrace):
+    wait_until(lambda: counter(millrace, "l4_flows") == 0, "there is room", seconds=5)
+    with asker(DNS_LEAVING) as s:
+        assert ask(s, b"before") == DNS_A
+        millrace.ask("proxy", "apply", "set backend dns_leaving/two weight 1; remove backend dns_leaving/one")
+        assert ask(s, b"after") == DNS_B
+    assert counter(millrace, "l4_flows_moved") == 1
+    millrace.ask("proxy", "remove", "listener", "dns_leaving")
+    with asker(DNS_LEAVING) as s:
+        with contextlib.suppress(ConnectionRefusedError):
+            ask(s, b"gone")
+            raise AssertionError("it still answers")
 
 
 def each_datagram_has_a_header(namespace, millrace):
@@ -640,6 +708,7 @@ main(prepare, an_end_of_either_side_is_a_half_close_of_the_other, a_reset_of_eit
      a_header_out_names_the_client, a_header_in_is_passed_on_whatever_its_version_and_pieces,
      a_header_of_a_check_leaves_the_connections_own_addresses, what_is_no_header_is_reset,
      a_header_that_does_not_come_is_not_waited_for_long, nginx_reads_the_header, haproxy_reads_and_writes_the_header,
+     a_removed_backend_is_drained_and_then_cut, a_removed_listener_is_drained_and_then_cut,
      datagrams_return_to_who_asked, flows_that_are_silent_expire, maglev_brings_a_source_to_the_same_backend,
-     a_stranger_cannot_answer, a_full_table_keeps_who_speaks, each_datagram_has_a_header, a_stop_ends_in_time_and_says_so,
+     a_stranger_cannot_answer, a_full_table_keeps_who_speaks, a_flow_moves_when_its_backend_is_removed, each_datagram_has_a_header, a_stop_ends_in_time_and_says_so,
      more=PROXY)
