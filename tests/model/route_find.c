@@ -16,15 +16,15 @@
 
 static const char *const hosts[] = {NULL,          "a.example", "b.a.example", "*.example",
                                     "*.a.example", "c.test",    "*.test",      "[::1]"};
-static const char *const paths[] = {NULL,   "/",      "/a",    "/a/", "/a*", "/ab", "/a/b", "/a/b/", "/a/b*",
-                                    "/b/*", "/b/a/c", "/ab/c", "//",  "//a", "/*",  "/c",   "/c/d*", "/a/b/c"};
+static const char *const paths[] = {NULL,   "/",      "/a",    "/a/", "/a*",   "/ab", "/a/b", "/a/b/", "/a/b*",
+                                    "/b/*", "/b/a/c", "/ab/c", "/.b", "/.b/a", "/*",  "/c",   "/c/d*", "/a/b/c"};
 static const char *const methods[] = {NULL, NULL, "GET", "POST"};
 static const char *const headers[] = {NULL, NULL, NULL, "X-A", "X-A: 1", "X-B: 2"};
 static const char *const asked_hosts[] = {"a.example", "b.a.example", "x.a.example", "x.example", "example",
                                           "c.test",    "d.test",      "[::1]",       "",          "other"};
 static const char *const asked_paths[] = {"/",      "/a",   "/a/",  "/ab",   "/abc",   "/a/b",  "/a/b/", "/a/bc",
-                                          "/a/b/c", "/b/x", "/b",   "/b/a",  "/b/a/c", "/ab/c", "//",    "//a",
-                                          "//b",    "/c",   "/c/d", "/c/de", "*",      ""};
+                                          "/a/b/c", "/b/x", "/b",   "/b/a",  "/b/a/c", "/ab/c", "/.b",   "/.b/a",
+                                          "/.b/b",  "/c",   "/c/d", "/c/de", "*",      ""};
 
 static struct plan_listener listeners[2];
 static struct proxy_route_config configs[PROXY_ROUTES_MAX];

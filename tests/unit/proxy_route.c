@@ -144,9 +144,16 @@ static const struct refuse_case {
     {.path = "/a#b", .part = "a path alone"},
     {.path = "/a b", .part = "a path alone"},
     {.path = "/\xc3\xa4", .part = "a path alone"},
-    {.path = "/a/../b", .part = "are resolved"},
-    {.path = "/a/..", .part = "are resolved"},
-    {.path = "/./a", .part = "are resolved"},
+    {.path = "/a/../b", .part = "normal form"},
+    {.path = "/a/..", .part = "normal form"},
+    {.path = "/..", .part = "is refused"},
+    {.path = "/a%2fb", .part = "is refused"},
+    {.path = "//a", .part = "normal form, here '/a'"},
+    {.path = "/a//*", .part = "normal form, here '/a/'"},
+    {.path = "/%41", .part = "normal form, here '/A'"},
+    {.path = "/%4", .part = "a path alone"},
+    {.path = "/%zz", .part = "a path alone"},
+    {.path = "/./a", .part = "normal form"},
     {.header = "", .part = "expected a name"},
     {.header = ": a", .part = "expected a name"},
     {.header = "A B: c", .part = "no such character as ' '"},
@@ -171,7 +178,7 @@ static void what_could_never_match_is_refused_with_a_sentence(void **state)
 
 static void names_that_only_look_like_dot_segments_are_taken(void **state)
 {
-    static const char *const paths[] = {"/.well-known/", "/..a", "/a./", "/a../b", "/...", "/.a/*"};
+    static const char *const paths[] = {"/.well-known/", "/..a", "/a./", "/a../b", "/...", "/.a/*", "/.*", "/%C3%A4"};
     for (unsigned i = 0; i < sizeof paths / sizeof *paths; i++) {
         char message[200];
         struct proxy_route_config config = {.path = (char *)paths[i]};

@@ -1,8 +1,11 @@
 /* Commands on what the caches keep. */
+#include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "proxy/control/gather.h"
 #include "proxy/control/words.h"
+#include "proxy/http/target_normal.h"
 
 #define PURGE_TEXT_MAX 4096
 
@@ -42,26 +45,37 @@ static void purge_run(struct mr_worker *w, void *argument)
     p->purged = cache ? purge_cache(p, cache) : 0;
 }
 
-/* "http://Host/target" in the form of the cache's keys. */
+/* "http://Host/target" in the form of the cache's keys: see session_cache.c. */
 static bool take_url(struct control_call *c, struct purge *p, const char *url)
 {
-    size_t n = strlen(url);
-    const char *host = strstr(url, "://"), *target = host ? strchr(host + 3, '/') : NULL;
-    if (n >= sizeof p->text || !host || host == url || host[3] == 0 || host[3] == '/') {
+    static const char prefix[] = "http://";
+    char path[PURGE_TEXT_MAX + 1];
+    struct target_authority authority;
+    const char *host = url + sizeof prefix - 1, *target;
+    bool good = strlen(url) < sizeof p->text - 16 && !strncasecmp(url, prefix, sizeof prefix - 1);
+    size_t length = good ? strcspn(host, "/?#") : 0;
+    if (length == 0 || !target_authority_parse((struct mr_span){(const uint8_t *)host, length}, &authority)) {
         c->wrong = control_say("expected a whole URL such as http://example.com/page instead of '%.60s'", url);
         return false;
     }
-    size_t authority = (size_t)((target ? target : url + n) - url);
-    for (size_t i = 0; i < n; i++)
-        p->text[i] = (char)(i < authority && url[i] >= 'A' && url[i] <= 'Z' ? url[i] | 0x20 : url[i]);
-    p->text[n] = 0;
-    if (!target && n + 1 < sizeof p->text)
-        p->text[n++] = '/';
-    p->scheme.length = (uint16_t)(host - url);
-    p->host.start = (uint16_t)(host + 3 - url);
-    p->host.length = (uint16_t)(authority - p->host.start);
-    p->target.start = (uint16_t)authority;
-    p->target.length = (uint16_t)(n - authority);
+    target = host + length;
+    struct mr_span raw = {(const uint8_t *)target, strcspn(target, "?#")};
+    int n = target_path_possible(raw) ? target_normalise(raw, path) : -400;
+    if (n < 0) {
+        c->wrong = control_say("no request has the path of '%.60s'", url);
+        return false;
+    }
+    struct mr_span normal = n ? (struct mr_span){(const uint8_t *)path, (size_t)n} : raw;
+    size_t query = strcspn(target + raw.length, "#");
+    p->scheme.length = (uint16_t)sprintf(p->text, "http");
+    p->host.start = p->scheme.length;
+    p->host.length = (uint16_t)sprintf(p->text + p->host.start, "%.*s", (int)authority.host.length,
+                                       (const char *)authority.host.data);
+    if (authority.port && authority.port != 80)
+        p->host.length += (uint16_t)sprintf(p->text + p->host.start + p->host.length, ":%u", authority.port);
+    p->target.start = p->host.start + p->host.length;
+    p->target.length = (uint16_t)sprintf(p->text + p->target.start, "%.*s%.*s", (int)normal.length,
+                                         (const char *)normal.data, (int)query, target + raw.length);
     return true;
 }
 

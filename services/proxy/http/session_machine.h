@@ -206,6 +206,7 @@ void session_check(const struct session *s); /* every invariant; for tests */
 bool session_step_proxy_header(struct session *s);
 bool session_step_request(struct session *s);
 bool session_step_head_end(struct session *s);
+void session_route_query(const struct session *s, const struct session_view *v, struct route_query *q);
 void session_head_release(struct session *s); /* the head is consumed, its buffer given back */
 void session_request_end(struct session *s);  /* the request is answered: plan and buffers are let go */
 bool session_head_copy(struct session *s, const struct session_view *v); /* into a buffer; false: there is none */

@@ -93,15 +93,21 @@ static struct mr_span route_header(const void *context, const char *name, unsign
     return (struct mr_span){NULL, 0};
 }
 
+void session_route_query(const struct session *s, const struct session_view *v, struct route_query *q)
+{
+    static const struct mr_span no_path = {(const uint8_t *)"*", 1};
+    *q = (struct route_query){.listener = s->bound,
+                              .method = http_request_method(&v->request, v->head),
+                              .host = v->address.host,
+                              .path = v->path.length ? v->path : no_path,
+                              .head = v,
+                              .header = route_header};
+}
+
 static const struct plan_upstream *route(struct session *s, const struct session_view *v)
 {
-    static const struct mr_span root = {(const uint8_t *)"*", 1};
-    struct route_query q = {.listener = s->bound,
-                            .method = http_request_method(&v->request, v->head),
-                            .host = v->address.host,
-                            .path = v->path.length ? v->path : root,
-                            .head = v,
-                            .header = route_header};
+    struct route_query q;
+    session_route_query(s, v, &q);
     s->route = route_find(s->plan, &q, NULL, NULL);
     return s->route ? s->route->upstream : s->bound->upstream;
 }

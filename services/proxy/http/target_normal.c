@@ -61,6 +61,25 @@ static int segment_end(const char *out, int start, int n)
     return n;
 }
 
+static bool is_hex(uint8_t c)
+{
+    return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f');
+}
+
+bool target_path_possible(struct mr_span path)
+{
+    if (path.length > 0 && path.data[0] != '/')
+        return false;
+    for (size_t i = 0; i < path.length; i++) {
+        uint8_t c = path.data[i];
+        if (c <= ' ' || c >= 0x7f || c == '?' || c == '#')
+            return false;
+        if (c == '%' && (path.length - i < 3 || !is_hex(path.data[i + 1]) || !is_hex(path.data[i + 2])))
+            return false;
+    }
+    return true;
+}
+
 int target_normalise(struct mr_span path, char *out)
 {
     int n = 0, start = 1;

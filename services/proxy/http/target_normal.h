@@ -15,6 +15,10 @@
  * or -400. When the path is already in that form nothing is written, 0 is returned, and it can be used as it lies. */
 int target_normalise(struct mr_span path, char *out);
 
+/* Is it empty, or does it begin with a slash and escape what it escapes by two hexadecimal digits? What a grammar has not proved, as words of
+ * the configuration, is asked this before target_normalise. */
+bool target_path_possible(struct mr_span path);
+
 /* `uri-host [":" port]` of a Host field or an absolute target (RFC 3986 3.2.2), in lower case without its port and one dot at the end.
  * False: it is neither a name nor an address literal, or longer than TARGET_HOST_MAX. */
 #define TARGET_HOST_MAX 255

@@ -11,6 +11,7 @@ struct plan_upstream;
 struct proxy_route_config;
 
 #define ROUTE_HEADER_NAME_MAX 63 /* of a condition */
+#define ROUTE_PATH_MAX        4096
 
 enum route_path_kind { ROUTE_ANY_PATH, ROUTE_EXACT, ROUTE_PREFIX };
 

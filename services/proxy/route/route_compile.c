@@ -5,6 +5,7 @@
 
 #include "http/char_class.h"
 #include "proxy/config.h"
+#include "proxy/http/target_normal.h"
 #include "proxy/route/route.h"
 
 static bool refuse(char *message, size_t n, const char *format, ...) __attribute__((format(printf, 3, 4)));
@@ -47,15 +48,21 @@ static bool compile_host(struct plan_route *r, char *message, size_t n)
     return true;
 }
 
-/* What goes out is normalised (RFC 3986 6.2.2): a dot segment is never seen there. */
-static bool has_dot_segment(const char *path)
+/* Requests are looked at in their normal form (proxy/http/target_normal.h): a path of another form is never seen. Behind a star something
+ * follows, which keeps "/.*" from being a dot segment. */
+static bool is_normal(struct mr_span path, bool star, char *message, size_t n)
 {
-    for (const char *at = path; (at = strstr(at, "/.")) != NULL; at++) {
-        const char *end = at + 2 + (at[2] == '.');
-        if (*end == '/' || *end == 0)
-            return true;
-    }
-    return false;
+    char text[ROUTE_PATH_MAX + 2], normal[ROUTE_PATH_MAX + 3];
+    if (path.length > ROUTE_PATH_MAX)
+        return refuse(message, n, "path '%.60s...': expected at most %d characters", path.data, ROUTE_PATH_MAX);
+    int length = snprintf(text, sizeof text, "%.*s%s", (int)path.length, (const char *)path.data, star ? "x" : "");
+    int written = target_normalise((struct mr_span){(const uint8_t *)text, (size_t)length}, normal);
+    if (written == 0 || (written == length && memcmp(text, normal, (size_t)length) == 0))
+        return true;
+    if (written < 0)
+        return refuse(message, n, "path '%s': such a request is refused", path.data);
+    return refuse(message, n, "path '%s': requests are looked at in their normal form, here '%.*s'", path.data,
+                  written - star, normal);
 }
 
 static bool compile_path(struct plan_route *r, char *message, size_t n)
@@ -70,13 +77,11 @@ static bool compile_path(struct plan_route *r, char *message, size_t n)
         return refuse(message, n, "path '%s': expected it to begin with '/'", path);
     if (star && star[1])
         return refuse(message, n, "path '%s': '*' can only be its end", path);
-    for (const char *c = path; *c; c++)
-        if (*c <= ' ' || *c >= 0x7f || *c == '?' || *c == '#')
-            return refuse(message, n, "path '%s': expected a path alone, other bytes as %%XX", path);
-    if (has_dot_segment(path))
-        return refuse(message, n, "path '%s': '.' and '..' are resolved before routes are looked at", path);
-    if (star)
-        r->path.length--;
+    r->path.length -= star != NULL;
+    if (!target_path_possible(r->path))
+        return refuse(message, n, "path '%s': expected a path alone, other bytes as %%XX", path);
+    if (!is_normal(r->path, star != NULL, message, n))
+        return false;
     if (star || path[r->path.length - 1] == '/')
         r->kind = ROUTE_PREFIX;
     return true;
