@@ -50,6 +50,7 @@ static void check_whole(const struct config_edit *e)
     config_tree_free(proxy_keys, &copy);
 }
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct proxy_config config = {0};
