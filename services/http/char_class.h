@@ -21,16 +21,18 @@ static inline const uint8_t *http_char_skip(const uint8_t *p, const uint8_t *end
     return p;
 }
 
-/* The first byte from `p` on that may be a control character, or a place at most seven bytes before it, or `end`. Eight
- * bytes a step: a byte below 0x20 borrows when 0x20 is taken off it, and DEL is the only one that 0x7f makes zero. */
+/* The first byte from `p` on that is a control character, or a place at most seven bytes before it, or before `end`. Eight
+ * bytes a step: a byte below 0x20 borrows when 0x20 is taken off it, and DEL is the only one that 0x7f makes zero. A borrow reaches
+ * only bytes behind the first that is found. */
 static inline const uint8_t *http_char_skip_value(const uint8_t *p, const uint8_t *end)
 {
     const uint64_t ones = 0x0101010101010101u, tops = ones * 0x80;
     for (uint64_t word; end - p >= 8; p += 8) {
         memcpy(&word, p, 8);
         uint64_t control = (word - ones * 0x20) & ~word, del = ((word ^ ones * 0x7f) - ones) & ~(word ^ ones * 0x7f);
-        if ((control | del) & tops)
-            break;
+        uint64_t found = (control | del) & tops;
+        if (found)
+            return __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? p + (__builtin_ctzll(found) >> 3) : p;
     }
     return p;
 }

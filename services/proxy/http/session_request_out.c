@@ -135,9 +135,8 @@ static void write_via(struct session *s, const struct session_view *v, struct se
         return;
     session_put_text(w, "Via: ");
     write_list_before(v, w, HTTP_HEADER_VIA);
-    session_put_text(w, "1.");
-    session_put_number(w, v->request.minor);
-    session_put_text(w, " ");
+    const char version[] = {'1', '.', (char)('0' + v->request.minor), ' '};
+    session_put(w, version, sizeof version);
     session_put(w, name, strlen(name));
     session_put_text(w, "\r\n");
 }

@@ -19,9 +19,20 @@ static struct piece *piece_of(struct proxy_buffer *b)
 bool session_respond_begin(struct session *s, struct session_writer *w, int status, struct mr_span reason)
 {
     *w = session_writer_begin(s->table);
-    session_put_text(w, "HTTP/1.1 ");
-    session_put_number(w, (uint64_t)status);
-    session_put_text(w, " ");
+    const char line[] = {'H',
+                         'T',
+                         'T',
+                         'P',
+                         '/',
+                         '1',
+                         '.',
+                         '1',
+                         ' ',
+                         (char)('0' + status / 100),
+                         (char)('0' + status / 10 % 10),
+                         (char)('0' + status % 10),
+                         ' '};
+    session_put(w, line, sizeof line);
     session_put_span(w, reason);
     session_put_text(w, "\r\n");
     return !w->overflow;
@@ -49,9 +60,8 @@ void session_response_via(struct session *s, const struct http_response *r, cons
         session_put_span(w, http_request_text(head, f->value));
         session_put_text(w, ", ");
     }
-    session_put_text(w, "1.");
-    session_put_number(w, r->minor);
-    session_put_text(w, " ");
+    const char version[] = {'1', '.', (char)('0' + r->minor), ' '};
+    session_put(w, version, sizeof version);
     session_put(w, name, strlen(name));
     session_put_text(w, "\r\n");
 }
