@@ -23,13 +23,14 @@ TRANSFER = (512 if WORKERS == 1 else 64) << 20  # each way
 PLAIN, HURRIED, HEADER, REFUSED, SPARE, SILENT, LIMITED, OUT_V1, OUT_V2, TO_NGINX, TO_HAPROXY, FROM_HAPROXY = range(8101, 8113)
 BACKEND, NOBODY, SECOND, NGINX, HAPROXY, HAPROXY_FRONT, DNS_A, DNS_B = 9101, 9102, 9106, 9103, 9104, 9107, 9153, 9154
 DNS, DNS_HEADER, DNS_LEAVING = 8153, 8154, 8155
-LEAVING, GOING = 8120, 8121
+LEAVING, GOING, WEB, FORWARD = 8120, 8121, 8122, 8123
 DRAIN = 2  # seconds
 MEMORY_GROWTH = 64 << 20
 
 PROXY = proxy_service(f"""
     limits: {{header_timeout: 1s, sessions: 4096, flows: 256}}
     drain_timeout: {DRAIN}s
+    forward: {{connect_ports: [{BACKEND}]}}
     listeners:
       - {{name: plain, listen: ":{PLAIN}", mode: tcp, upstream: plain}}
       - {{name: hurried, listen: ":{HURRIED}", mode: tcp, upstream: plain, idle_timeout: 1s}}
@@ -45,6 +46,8 @@ PROXY = proxy_service(f"""
       - {{name: from_haproxy, listen: ":{FROM_HAPROXY}", mode: tcp, upstream: v1, proxy_protocol: true}}
       - {{name: dns, listen: ":{DNS}", mode: udp, upstream: dns, idle_timeout: 1s}}
       - {{name: leaving, listen: ":{LEAVING}", mode: tcp, upstream: leaving}}
+      - {{name: web, listen: ":{WEB}", upstream: plain}}
+      - {{name: forward, listen: ":{FORWARD}", mode: forward}}
       - {{name: going, listen: ":{GOING}", mode: tcp, upstream: plain}}
       - {{name: dns_leaving, listen: ":{DNS_LEAVING}", mode: udp, upstream: dns_leaving}}
       - {{name: dns_header, listen: ":{DNS_HEADER}", mode: udp, upstream: dns_v2, proxy_protocol: true}}
@@ -522,6 +525,83 @@ listen writes_v1
         process.wait()
 
 
+# -- tunnels ------------------------------------------------------------------------------------------------------------------
+
+
+def head(s):
+    data = b""
+    while not data.endswith(b"\r\n\r\n"):
+        data += exactly(s, 1)
+    return data
+
+
+def upgraded():
+    """What a WebSocket begins with; both sides speak before the other has answered."""
+    c = client(WEB)
+    c.sendall(b"GET /chat HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nearly client")
+    b = accept()
+    request = head(b).lower()
+    assert b"upgrade: websocket" in request, request
+    b.sendall(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nearly backend")
+    answer = head(c)
+    assert answer.startswith(b"HTTP/1.1 101 "), answer
+    assert exactly(b, 12) == b"early client" and exactly(c, 13) == b"early backend"
+    return c, b
+
+
+def connected():
+    """What a client of a forward proxy asks for when it wants TLS."""
+    c = client(FORWARD)
+    c.sendall(b"CONNECT %s:%d HTTP/1.1\r\nHost: x\r\n\r\nearly client" % (HOST.encode(), BACKEND))
+    b = accept()
+    answer = head(c)
+    assert answer.startswith(b"HTTP/1.1 200 "), answer
+    assert exactly(b, 12) == b"early client"
+    return c, b
+
+
+def a_tunnel_carries_bytes_and_ends(namespace, millrace):
+    for make in (upgraded, connected):
+        for here, there in ((0, 1), (1, 0)):
+            sides = make()
+            a, b = sides[here], sides[there]
+            expect_open(a, b, make.__name__)
+            expect_open(b, a, make.__name__)
+            a.shutdown(socket.SHUT_WR)
+            expect_end(b, "the end")
+            expect_open(a, b, "the other direction goes on")
+            b.shutdown(socket.SHUT_WR)
+            expect_end(a, "the other end")
+            a.close()
+            b.close()
+    wait_until(lambda: counter(millrace, "l4_connections") == 0, "all are gone")
+
+
+def a_tunnel_carries_resets(namespace, millrace):
+    for make in (upgraded, connected):
+        for here, there in ((0, 1), (1, 0)):
+            sides = make()
+            reset(sides[here])
+            expect_reset(sides[there], f"{make.__name__}: reset of {here}")
+
+
+def a_tunnel_moves_bytes_without_copying_them(namespace, millrace):
+    for make in (upgraded, connected):
+        c, b = make()
+        c.settimeout(60)
+        b.settimeout(60)
+        before = counter(millrace, "spliced_bytes")
+        flows = [Flow(c, 32 << 20), Flow(b), Flow(b, 32 << 20), Flow(c)]
+        for f in flows:
+            f.join(60)
+        for sent, received in ((flows[0], flows[1]), (flows[2], flows[3])):
+            assert not sent.error and not received.error, (sent.error, received.error)
+            assert (received.done, received.crc) == (sent.done, sent.crc)
+        assert counter(millrace, "spliced_bytes") - before >= 64 * 9 // 10 << 20
+        c.close()
+        b.close()
+
+
 # -- changes while it runs ----------------------------------------------------------------------------------------------------
 
 
@@ -708,6 +788,7 @@ main(prepare, an_end_of_either_side_is_a_half_close_of_the_other, a_reset_of_eit
      a_header_out_names_the_client, a_header_in_is_passed_on_whatever_its_version_and_pieces,
      a_header_of_a_check_leaves_the_connections_own_addresses, what_is_no_header_is_reset,
      a_header_that_does_not_come_is_not_waited_for_long, nginx_reads_the_header, haproxy_reads_and_writes_the_header,
+     a_tunnel_carries_bytes_and_ends, a_tunnel_carries_resets, a_tunnel_moves_bytes_without_copying_them,
      a_removed_backend_is_drained_and_then_cut, a_removed_listener_is_drained_and_then_cut,
      datagrams_return_to_who_asked, flows_that_are_silent_expire, maglev_brings_a_source_to_the_same_backend,
      a_stranger_cannot_answer, a_full_table_keeps_who_speaks, a_flow_moves_when_its_backend_is_removed, each_datagram_has_a_header, a_stop_ends_in_time_and_says_so,
