@@ -120,6 +120,46 @@ static void a_sticky_cookie_leads_back(void **state)
     proxy_world_contains(c, "Set-Cookie: MILL=");
 }
 
+static void what_is_hashed_leads_to_one_backend(void **state)
+{
+    /* The same client, path, field or cookie goes to the same of many backends; others are spread. */
+    static const struct {
+        const char *hash, *same[2], *other;
+    } table[] = {
+        {"source", {"GET /1 HTTP/1.1\r\nHost: a\r\n\r\n", "GET /2 HTTP/1.1\r\nHost: b\r\n\r\n"}, NULL},
+        {"path",
+         {"GET /1?x HTTP/1.1\r\nHost: a\r\n\r\n", "GET /./1?y HTTP/1.1\r\nHost: b\r\n\r\n"},
+         "GET /%d HTTP/1.1\r\nHost: a\r\n\r\n"},
+        {"header X-Key",
+         {"GET / HTTP/1.1\r\nHost: a\r\nX-Key: 7\r\n\r\n", "GET /2 HTTP/1.1\r\nHost: a\r\nx-key:7 \r\n\r\n"},
+         "GET / HTTP/1.1\r\nHost: a\r\nX-Key: %d\r\n\r\n"},
+        {"cookie k",
+         {"GET / HTTP/1.1\r\nHost: a\r\nCookie: a=b; k=7\r\n\r\n",
+          "GET / HTTP/1.1\r\nHost: a\r\nCookie: k=7;k=8\r\n\r\n"},
+         "GET / HTTP/1.1\r\nHost: a\r\nCookie: k=%d\r\n\r\n"},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        struct proxy_config *config = proxy_world_config();
+        char request[256];
+        config->upstreams[0].balance = BALANCE_MAGLEV;
+        config->upstreams[0].hash = strdup(table[i].hash);
+        proxy_world_start(config);
+        struct mr_stream *c = proxy_world_client();
+        for (int k = 0; k < 6; k++) {
+            say(c, table[i].same[k % 2]);
+            say(backend(0), OK2);
+        }
+        assert_int_equal(fake_connect_count(proxy_world.worker), 1);
+        for (int k = 0; table[i].other && k < 20 && fake_connect_count(proxy_world.worker) == 1; k++) {
+            snprintf(request, sizeof request, table[i].other, k);
+            say(c, request);
+            say(backend(fake_connect_count(proxy_world.worker) - 1), OK2);
+        }
+        assert_int_equal(fake_connect_count(proxy_world.worker), table[i].other ? 2 : 1);
+        proxy_world_stop();
+    }
+}
+
 static void an_upgrade_becomes_a_tunnel(void **state)
 {
     proxy_world_start(proxy_world_config());
@@ -347,6 +387,23 @@ static void sessions_outlive_the_plan_they_began_with(void **state)
     assert_true(fake_closed(c));
 }
 
+static void an_idle_client_of_a_removed_listener_is_let_go_without_an_answer(void **state)
+{
+    proxy_world_start(proxy_world_config());
+    struct mr_stream *c = proxy_world_client();
+    say(c, GET);
+    say(backend(0), OK2);
+    fake_output_clear(c);
+    struct proxy_config *other = proxy_world_config();
+    free(other->listeners[0].name);
+    other->listeners[0].name = strdup("other");
+    other->listeners[0].listen.port = 81;
+    proxy_world_apply(other);
+    say(c, GET);
+    expect(c, "");
+    assert_true(fake_shutdown_seen(c));
+}
+
 #define through(name) cmocka_unit_test_teardown(name, stop)
 int main(void)
 {
@@ -354,6 +411,7 @@ int main(void)
         through(routes_change_path_and_host),
         cmocka_unit_test(backends_are_told_who_the_client_is),
         through(a_sticky_cookie_leads_back),
+        cmocka_unit_test(what_is_hashed_leads_to_one_backend),
         through(an_upgrade_becomes_a_tunnel),
         through(a_tunnel_is_cut_when_its_backend_drains),
         cmocka_unit_test(forward_requests_obey_the_rules),
@@ -361,6 +419,7 @@ int main(void)
         through(connect_makes_a_tunnel),
         through(a_proxy_header_says_who_the_client_is),
         through(sessions_outlive_the_plan_they_began_with),
+        through(an_idle_client_of_a_removed_listener_is_let_go_without_an_answer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

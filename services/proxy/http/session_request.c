@@ -238,6 +238,12 @@ bool session_step_request(struct session *s)
             session_linger(s);
         return false;
     }
+    if (__builtin_expect(
+            !s->listener->plan,
+            0)) { /* removed: an end without an answer tells the client to ask elsewhere (RFC 9112 9.3.1) */
+        session_linger(s);
+        return true;
+    }
     http_wire_reset(&wire);
     int n = http_wire_parse(&wire, span.data, span.length, &s->proxy->wire_limits, &v->request);
     if (__builtin_expect(n == 0, 0))
