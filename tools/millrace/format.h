@@ -25,7 +25,7 @@ void format_conns(const json_t *answer, FILE *out);
 /* What a service says: single values, tables, lists. */
 void format_answer(const json_t *answer, FILE *out);
 
-/* Of `millrace proxy stat`: millrace_proxy_backend_<name>{upstream="app",backend="b1"}, and so on for upstreams and caches. */
+/* Of `millrace proxy stat`: millrace_proxy_backend_<name>{upstream="app",backend="b1"}, and so on for upstreams. */
 void format_proxy_prometheus(const json_t *answer, FILE *out);
 
 void format_status(const json_t *answer, FILE *out);

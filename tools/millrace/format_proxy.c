@@ -1,4 +1,5 @@
-/* What `stat` of the proxy says, for Prometheus: the same numbers, with who they are about as labels. */
+/* What `stat` of the proxy says, for Prometheus: the same numbers, with who they are about as labels. The cache's are
+ * counters of the workers, and stand among those. */
 #include <string.h>
 
 #include "tools/millrace/format.h"
@@ -29,20 +30,6 @@ static const struct metric upstream_metrics[] = {
     {"retries", "retries", "tries after a first that failed", false},
 };
 
-static const struct metric cache_metrics[] = {
-    {"entries", "entries", "responses kept", true},
-    {"bytes", "bytes", "memory of responses kept", true},
-    {"hits", "hits", "requests answered by a fresh response", false},
-    {"stale", "stale", "requests answered by a stale response that is fetched anew", false},
-    {"misses", "misses", "requests for what was not there", false},
-    {"validations", "validations", "requests that asked the backend whether a response is still good", false},
-    {"waits", "waits", "requests that waited for another's fetch", false},
-    {"bypasses", "bypasses", "requests that no cache may answer", false},
-    {"stores", "stores", "responses put in", false},
-    {"evictions", "evictions", "responses that went for want of room", false},
-    {"purged", "purged", "responses that were purged", false},
-};
-
 /* As format_stat.c: backslash, quote and newline of a label's value. */
 static void print_label(const char *name, const char *value, const char *separator, FILE *out)
 {
@@ -64,8 +51,6 @@ static const char *text_of(const json_t *row, const char *key)
 static void print_labels(const json_t *row, const char *class, FILE *out)
 {
     const char *upstream = text_of(row, "upstream"), *backend = text_of(row, "backend");
-    if (!upstream)
-        return;
     fputc('{', out);
     print_label("upstream", upstream, "", out);
     if (backend)
@@ -131,13 +116,9 @@ static void print_responses(const json_t *rows, FILE *out)
 
 void format_proxy_prometheus(const json_t *answer, FILE *out)
 {
-    const json_t *backends = json_object_get(answer, "backends"), *cache = json_object_get(answer, "cache");
-    json_t *one = cache ? json_pack("[O]", cache) : NULL;
+    const json_t *backends = json_object_get(answer, "backends");
     print_up(backends, out);
     print_responses(backends, out);
     print_rows("backend", backends, backend_metrics, COUNT(backend_metrics), out);
     print_rows("upstream", json_object_get(answer, "upstreams"), upstream_metrics, COUNT(upstream_metrics), out);
-    if (one)
-        print_rows("cache", one, cache_metrics, COUNT(cache_metrics), out);
-    json_decref(one);
 }
