@@ -67,8 +67,10 @@ static void random_value(const struct mr_config_key *k, void *out)
         break;
     case MR_CONFIG_STRING:
     case MR_CONFIG_PATH: /* below the folder of the file: where the loader puts relative ones */
-        free(*(char **)out);
-        *(char **)out = random_text(k->type == MR_CONFIG_PATH ? "/f/" : "");
+        do {
+            free(*(char **)out);
+            *(char **)out = random_text(k->type == MR_CONFIG_PATH ? "/f/" : "");
+        } while (k->maximum && (strlen(*(char **)out) < k->minimum || strlen(*(char **)out) > k->maximum));
         break;
     case MR_CONFIG_ENDPOINT:
         *(struct mr_endpoint *)out = (struct mr_endpoint){below(2) ? mr_address_any() : a, (uint16_t)below(65536)};
