@@ -24,7 +24,9 @@ static void log_written(struct mr_worker *w, void *argument)
 void session_log_failure(struct session *s, int status, const char *reason)
 {
     struct session_log *l = &s->table->log;
-    const struct plan_backend *b = s->upstream ? s->proxy->backends[s->request.slot].plan : NULL;
+    /* None was chosen: its slot means nothing. */
+    bool chosen = s->upstream && s->request.backend;
+    const struct plan_backend *b = chosen ? s->proxy->backends[s->request.slot].plan : NULL;
     mr_time now = mr_now(s->proxy->worker);
     if (l->under_way || now < l->next) {
         l->suppressed++;
