@@ -34,9 +34,6 @@ bool config_edit_remove(const struct config_edit *e, const char *path);
 /* Nothing that must be given is missing: what the file would be told off for, too. */
 bool config_edit_complete(const struct config_edit *e);
 
-/* Do the two, of the same tables, say the same? If not, `path` (CONFIG_EDIT_PATH_MAX bytes) is the first that differs. */
-bool config_edit_equal(const struct mr_config_key *keys, const void *a, const void *b, char *path);
-
 /* What an element of a list is called: its name, else its address written to `text` (MR_ENDPOINT_TEXT_MAX bytes), else NULL. */
 const char *config_edit_name(const struct mr_config_key *keys, const void *element, char *text);
 

@@ -1,4 +1,4 @@
-/* A configuration as a whole: is something missing, are two the same? */
+/* A configuration as a whole: is something missing? */
 #include <stdio.h>
 #include <string.h>
 
@@ -60,58 +60,4 @@ bool config_edit_complete(const struct config_edit *e)
 {
     char path[CONFIG_EDIT_PATH_MAX] = "";
     return complete(e, e->keys, e->values, path);
-}
-
-static bool value_equal(const struct mr_config_key *k, const char *a, const char *b)
-{
-    unsigned count = 1;
-    if (k->list_max) {
-        count = *(const unsigned *)(a + k->count_offset);
-        if (count != *(const unsigned *)(b + k->count_offset))
-            return false;
-    }
-    if (!config_value_is_string(k->type))
-        return memcmp(a + k->offset, b + k->offset, count * config_value_bytes(k->type)) == 0;
-    char *const *x = (char *const *)(a + k->offset), *const *y = (char *const *)(b + k->offset);
-    for (unsigned i = 0; i < count; i++)
-        if (!x[i] != !y[i] || (x[i] && strcmp(x[i], y[i])))
-            return false;
-    return true;
-}
-
-static bool equal(const struct mr_config_key *keys, const char *a, const char *b, char *path);
-
-static bool list_equal(const struct mr_config_key *k, const char *a, const char *b, char *path)
-{
-    unsigned count = *(const unsigned *)(a + k->count_offset);
-    const char *x = *(char *const *)(a + k->offset), *y = *(char *const *)(b + k->offset);
-    if (count != *(const unsigned *)(b + k->count_offset))
-        return false;
-    size_t outer = strlen(path);
-    for (unsigned i = 0; i < count; i++, path[outer] = 0) {
-        path_append_element(path, k, x + i * k->element_bytes, i);
-        if (!equal(k->keys, x + i * k->element_bytes, y + i * k->element_bytes, path))
-            return false;
-    }
-    return true;
-}
-
-static bool equal(const struct mr_config_key *keys, const char *a, const char *b, char *path)
-{
-    size_t outer = strlen(path);
-    for (const struct mr_config_key *k = keys; k && k->name; k++, path[outer] = 0) {
-        path_append(path, outer ? ".%s" : "%s", k->name);
-        bool same = k->type == MR_CONFIG_MAP    ? equal(k->keys, a + k->offset, b + k->offset, path)
-                    : k->type == MR_CONFIG_LIST ? list_equal(k, a, b, path)
-                                                : value_equal(k, a, b);
-        if (!same)
-            return false;
-    }
-    return true;
-}
-
-bool config_edit_equal(const struct mr_config_key *keys, const void *a, const void *b, char *path)
-{
-    *path = 0;
-    return equal(keys, a, b, path);
 }

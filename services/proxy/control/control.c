@@ -6,7 +6,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "config/config_edit.h"
 #include "config/config_tree.h"
 #include "proxy/proxy.h"
 
@@ -106,27 +105,27 @@ static bool is_among(const char *name, const char *const *names)
     return *names != NULL;
 }
 
-static bool section_same(const struct mr_config_key *section, const void *old, const void *new, char *path)
+/* The first key of a section that differs and may not, or NULL. */
+static const char *first_fixed(const struct mr_config_key *section, const void *old, const void *new,
+                               struct config_tree_difference *first)
 {
-    size_t outer = strlen(strcpy(path, section->name));
-    path[outer++] = '.';
     for (const struct mr_config_key *k = section->keys; k->name; k++) {
-        const struct mr_config_key one[2] = {*k, {.name = NULL}};
-        if (!config_edit_equal(one, (const char *)old + section->offset, (const char *)new + section->offset,
-                               path + outer) &&
-            !is_among(path, keys_free))
-            return false;
+        const struct mr_config_key one[] = {*k, {.name = NULL}};
+        struct mr_config_key keys[] = {*section, {.name = NULL}};
+        keys[0].keys = one;
+        if (!config_tree_equal(keys, old, new, first) && !is_among(first->path, keys_free))
+            return first->path;
     }
-    return true;
+    return NULL;
 }
 
 /* Can the one take the place of the other while it runs? */
 static bool can_follow(const struct proxy_config *old, const struct proxy_config *new, char *message, size_t n)
 {
-    char path[CONFIG_EDIT_PATH_MAX + 16];
+    struct config_tree_difference first;
     for (const struct mr_config_key *k = proxy_keys; k->name; k++)
-        if (is_among(k->name, sections_fixed) && !section_same(k, old, new, path)) {
-            snprintf(message, n, "%s cannot change while it runs: restart for it", path);
+        if (is_among(k->name, sections_fixed) && first_fixed(k, old, new, &first)) {
+            snprintf(message, n, "%s cannot change while it runs: restart for it", first.path);
             return false;
         }
     return true;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "proxy/control/explain.h"
+#include "proxy/l4/l4_table.h"
 
 struct choice {
     unsigned candidates;
@@ -87,9 +88,10 @@ static void choose(struct explain *e, const struct session_view *view, struct ch
     } else if (c->candidates == 1) {
         c->member = (int)c->last;
         snprintf(c->why, sizeof c->why, "it is the only one that is fit");
-    } else if (u->maglev && view) {
-        c->member = ask_balance(e, session_hash(u, &e->session, view));
-        snprintf(c->why, sizeof c->why, "maglev leads the hash of %s there", u->config->hash);
+    } else if (u->maglev) {
+        c->member =
+            ask_balance(e, view ? session_hash(u, &e->session, view) : l4_hash_source(&e->session.client.address));
+        snprintf(c->why, sizeof c->why, "maglev leads the hash of %s there", view ? u->config->hash : "source");
     } else if (u->config->balance == BALANCE_LEAST_CONNECTIONS) {
         c->member = ask_balance(e, 0);
         snprintf(c->why, sizeof c->why, "it has least under way by its weight at this moment");
