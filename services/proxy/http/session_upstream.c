@@ -192,6 +192,15 @@ static void direct_drop(struct session *s, bool abort)
     s->direct = NULL;
 }
 
+/* What was on its way to a backend has nowhere to go. */
+static void up_end(struct session *s)
+{
+    session_flow_release(s, &s->up);
+    s->up.chunk = 0;
+    s->up.open = false;
+    s->up.frame_at = s->up.frame_length = 0;
+}
+
 void session_back_answered(struct session *s, const struct http_response *r)
 {
     upstream_succeeded(&s->request, r->status, mr_now(s->proxy->worker));
@@ -201,8 +210,8 @@ void session_back_answered(struct session *s, const struct http_response *r)
 void session_back_done(struct session *s)
 {
     bool whole = s->up.finished && !s->up.spill && s->up.frame_at == s->up.frame_length;
-    session_flow_release(s, &s->up);
     if (s->back && !s->direct && whole && s->back_keep) {
+        up_end(s);
         upstream_give(&s->request);
         s->back = NULL;
         return;
@@ -212,7 +221,7 @@ void session_back_done(struct session *s)
 
 void session_back_drop(struct session *s, bool abort)
 {
-    session_flow_release(s, &s->up);
+    up_end(s);
     if (s->direct)
         direct_drop(s, abort);
     else if (s->back)
@@ -245,7 +254,7 @@ static bool may_retry(const struct session *s, enum upstream_failure why)
 void session_fail(struct session *s, enum upstream_failure why)
 {
     enum upstream_answer answer;
-    session_flow_release(s, &s->up);
+    up_end(s);
     if (s->began) {
         session_abort(s);
         return;
