@@ -38,7 +38,7 @@ static const struct type_description {
     [MR_CONFIG_PREFIX] = {"prefix", "an address with its prefix length such as 198.18.0.2/24", NULL,
                           sizeof(struct mr_config_prefix)},
     [MR_CONFIG_CHOICE] = {"choice", NULL, NULL, sizeof(int)},
-    [MR_CONFIG_FRACTION] = {"fraction", "a fraction such as 0.5% or 0.005", NULL, sizeof(double)},
+    [MR_CONFIG_FRACTION] = {"fraction", "a fraction from 0 to 1 such as 0.5% or 0.005", NULL, sizeof(double)},
     [MR_CONFIG_RATE] = {"rate", "a rate such as 100Mbit", rate_units, sizeof(uint64_t)},
     [MR_CONFIG_MAP] = {"mapping", "a mapping of keys", NULL,
                        0}, /* as large as its struct, which the table does not say */

@@ -104,6 +104,30 @@ static const struct proxy_upstream_config *upstream_find(const struct proxy_conf
     return NULL;
 }
 
+/* What could have been meant: "", or ", expected one of a, b, ...". */
+#define KNOWN_BYTES 160
+
+static void known_add(char text[KNOWN_BYTES], const char *name)
+{
+    static const char more[] = ", ...";
+    size_t length = strlen(text), room = KNOWN_BYTES - sizeof more - length;
+    const char *before = length ? ", " : ", expected one of ";
+    if (length >= sizeof more - 1 && !strcmp(text + length - sizeof more + 1, more))
+        return;
+    if (strlen(before) + strlen(name) <= room)
+        snprintf(text + length, KNOWN_BYTES - length, "%s%s", before, name);
+    else if (length)
+        snprintf(text + length, KNOWN_BYTES - length, "%s", more);
+}
+
+static bool upstream_unknown(struct check *c, char *const *value, const char *what, const char *name)
+{
+    char known[KNOWN_BYTES] = "";
+    for (unsigned i = 0; i < c->config->upstream_count; i++)
+        known_add(known, c->config->upstreams[i].name);
+    return fault(c, value, "%s '%s': there is no upstream '%s'%s", what, name, *value, known);
+}
+
 /* As messages call it: by its name, or else by its address. */
 static const char *listener_label(const struct proxy_listener_config *l, char text[MR_ENDPOINT_TEXT_MAX])
 {
@@ -143,7 +167,7 @@ static bool listener_good(struct check *c, unsigned index)
         return fault(c, &l->upstream, "listener '%s' in mode forward has an upstream: there clients say where to",
                      name);
     if (l->upstream && !upstream_find(c->config, l->upstream))
-        return fault(c, &l->upstream, "listener '%s': there is no upstream '%s'", name, l->upstream);
+        return upstream_unknown(c, &l->upstream, "listener", name);
     for (unsigned i = 0; i < index; i++)
         if (same_place(l, &c->config->listeners[i]))
             return fault(c, &l->listen, "listener '%s' has the port of listener '%s'", name,
@@ -192,7 +216,7 @@ static bool route_good(struct check *c, const struct proxy_route_config *r, unsi
     const char *name = r->name ? r->name : number;
     const struct proxy_listener_config *l = r->listener ? listener_find(c->config, r->listener) : NULL;
     if (!upstream_find(c->config, r->upstream))
-        return fault(c, &r->upstream, "route '%s': there is no upstream '%s'", name, r->upstream);
+        return upstream_unknown(c, &r->upstream, "route", name);
     if (r->listener && !l)
         return fault(c, &r->listener, "route '%s': there is no listener '%s'", name, r->listener);
     if (l && l->mode != PROXY_HTTP)
@@ -350,8 +374,11 @@ static bool forward_good(struct check *c)
 static bool cache_good(struct check *c)
 {
     const struct proxy_cache_config *k = &c->config->cache;
+    char known[KNOWN_BYTES] = "";
+    for (unsigned i = 0; cache_evict_policies[i]; i++)
+        known_add(known, cache_evict_policies[i]->name);
     if (k->bytes > 0 && !cache_evict_find(k->policy))
-        return fault(c, &k->policy, "cache: policy '%s' is none of services/cache/evict/", k->policy);
+        return fault(c, &k->policy, "cache: there is no policy '%s'%s", k->policy, known);
     if (k->bytes > 0 && k->object_bytes_max > k->bytes)
         return fault(c, &k->object_bytes_max, "cache: object_bytes_max is larger than bytes");
     return true;

@@ -86,7 +86,7 @@ static const struct bad {
      "f:2:24: interfaces[0]: address is '198.18.0.2/255.255.225.0', expected a netmask whose one bits stand together "
      "(255.255.225.0 has a hole after bit 19), or a prefix length such as /24\n"},
     {"interfaces:\n- name: mr0\n  address: 198.18.0.2/24\n  impair: {loss: 101%, delay: 5, rate: 1Mbyte}\n",
-     "f:4:18: interfaces[0].impair: loss is '101%', expected a fraction such as 0.5% or 0.005\n"
+     "f:4:18: interfaces[0].impair: loss is '101%', expected a fraction from 0 to 1 such as 0.5% or 0.005\n"
      "f:4:31: interfaces[0].impair: delay is '5', expected a duration such as 100us, 5ms or 30s from 0ns to 10s\n"
      "f:4:40: interfaces[0].impair: rate is '1Mbyte', expected a rate such as 100Mbit\n"},
 
@@ -160,7 +160,7 @@ static const struct bad {
 
     /* What nests. */
     {TREE "    soil: {clay: much}\n",
-     "f:5:18: services[0].tree.soil: clay is 'much', expected a fraction such as 0.5% or 0.005\n"},
+     "f:5:18: services[0].tree.soil: clay is 'much', expected a fraction from 0 to 1 such as 0.5% or 0.005\n"},
     {TREE "    soil: {clai: 1%}\n", "f:5:12: services[0].tree.soil: unknown key 'clai', did you mean 'clay'?\n"},
     {TREE "    soil: {clay: 1%, clay: 2%}\n",
      "f:5:22: services[0].tree.soil: key 'clay' is given twice, first on line 5\n"},
