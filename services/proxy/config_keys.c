@@ -134,7 +134,7 @@ static const struct mr_config_key upstream_keys[] = {
     UPSTREAM(queue_max, UNSIGNED, RANGE(0, 1 << 20), .preset = "1024", .unit = "requests",
              .sentence = "that wait for a connection, per worker; more are a 503"),
     TIMEOUT(queue_timeout, MR_MILLISECOND, "5s", "how long they wait; then they are a 503"),
-    UPSTREAM(idle_max, UNSIGNED, RANGE(0, 65536), .preset = "128", .unit = "connections",
+    UPSTREAM(idle_max, UNSIGNED, RANGE(0, 65536), .preset = "1024", .unit = "connections",
              .sentence = "kept open to one backend, per worker"),
     TIMEOUT(idle_timeout, MR_MILLISECOND, "30s", "how long one is kept; less than the backend keeps it"),
     TIMEOUT(age_max, 0, "1h", "a connection so old takes no more requests; 0s: no bound"),
