@@ -231,6 +231,23 @@ static void a_backend_that_takes_no_body_is_a_504(void **state)
     assert_true(fake_aborted(backend(0)));
 }
 
+static void a_body_over_its_limit_is_refused(void **state)
+{
+    /* By its length before a backend is asked; in chunks as soon as a size says so, and the backend gets no end of it. */
+    struct mr_stream *c = proxy_world_client();
+    say(c, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1048577\r\n\r\n");
+    proxy_world_contains(c, "HTTP/1.1 413 ");
+    assert_int_equal(fake_connect_count(w()), 0);
+    c = proxy_world_client();
+    say(c, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
+    proxy_world_contains(backend(0), "3\r\nabc\r\n");
+    say(c, "100000\r\nmore");
+    proxy_world_contains(c, "HTTP/1.1 413 ");
+    proxy_world_lacks(backend(0), "more");
+    assert_true(fake_aborted(backend(0)));
+    assert_true(fake_shutdown_seen(c));
+}
+
 static void an_idle_client_is_let_go(void **state)
 {
     struct mr_stream *c = proxy_world_client();
@@ -380,6 +397,7 @@ int main(void)
         through(a_client_that_is_late_with_its_head_gets_a_408),
         through(a_client_that_is_late_with_its_body_gets_a_408),
         through(a_backend_that_takes_no_body_is_a_504),
+        through(a_body_over_its_limit_is_refused),
         through(an_idle_client_is_let_go),
         through(a_client_that_takes_nothing_is_cut),
         through(slow_sides_close_the_window_of_the_other),
