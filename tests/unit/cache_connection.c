@@ -11,7 +11,7 @@
 #include "cache/shard/shard.h"
 #include "tests/support/service_group.h"
 
-#define WORKERS_MAX 2
+#define WORKERS_MAX SERVICE_GROUP_MAX
 
 struct fixture {
     unsigned workers;

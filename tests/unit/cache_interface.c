@@ -11,7 +11,7 @@
 #include "http/http.h"
 #include "tests/support/service_group.h"
 
-#define WORKERS    2
+#define WORKERS    SERVICE_GROUP_MAX
 #define SPAN(text) ((struct mr_span){(const uint8_t *)(text), strlen(text)})
 
 struct fixture {

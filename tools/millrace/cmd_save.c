@@ -9,7 +9,8 @@
 int save_configuration(const struct control_target *target, const char *output)
 {
     int code = EXIT_GOOD;
-    json_t *answer = control_ask(target, json_pack("{s:s}", "command", "save"), -1, &code);
+    json_t *request = json_pack("{s:s,s:b}", "command", "save", "absolute", output != NULL);
+    json_t *answer = control_ask(target, request, -1, &code);
     if (!answer)
         return code;
     const char *file = output ? output : json_string_value(json_object_get(answer, "file"));
@@ -49,5 +50,5 @@ const struct command command_save = {
     "  --output FILE  another file than the one that the process was started with; - is standard "
     "output\n" CONTROL_OPTIONS_HELP
     "The file is replaced in one step and keeps its mode. It is written anew from what runs: keys in the order of the\n"
-    "reference, presets left out, comments lost. Relative paths in it start where the loaded file lies.\n",
+    "reference, presets left out, comments lost. With --output every path in it begins at the root.\n",
     run};

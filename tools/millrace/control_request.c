@@ -43,6 +43,11 @@ static const struct mr_config_key service_keys[] = {
      .list_max = CONTROL_WORDS_MAX, .count_offset = AT(word_count)},
     END};
 
+static const struct mr_config_key save_keys[] = {
+    {"absolute", MR_CONFIG_BOOL, AT(absolute), .preset = "false",
+     .sentence = "paths from the root, for a file that lies in another folder"},
+    END};
+
 const struct control_command_description control_commands[CONTROL_COMMANDS] = {
     [CONTROL_STATUS] = {"status", "what runs: workers, interfaces, services", no_keys},
     [CONTROL_STAT] = {"stat", "every counter of each worker", no_keys},
@@ -54,7 +59,7 @@ const struct control_command_description control_commands[CONTROL_COMMANDS] = {
     [CONTROL_DRAIN] = {"drain", "accepts no more, ends when the connections have", drain_keys},
     [CONTROL_SERVICE] = {"service", "says something to a service; \"help\" lists what it understands", service_keys},
     [CONTROL_RELOAD] = {"reload", "applies the configuration file as it is now, or nothing of it", no_keys},
-    [CONTROL_SAVE] = {"save", "the configuration as it runs, as the text of a file", no_keys},
+    [CONTROL_SAVE] = {"save", "the configuration as it runs, as the text of a file", save_keys},
     [CONTROL_HELP] = {"help", "these commands and their arguments", no_keys},
 };
 

@@ -36,6 +36,7 @@ struct control_request {
     uint64_t seconds; /* capture, drain */
     uint64_t bytes;   /* capture */
     uint64_t snap;    /* capture: bytes kept of a packet */
+    bool absolute;    /* save: no path relative to the folder of the file that was loaded */
     unsigned word_count;
     char *words[CONTROL_WORDS_MAX]; /* service: what is said to it */
 };

@@ -36,7 +36,7 @@ static json_t *answer_locked(struct runtime_control *c, const struct control_req
     case CONTROL_RELOAD:
         return runtime_reload_answer(c->runtime);
     case CONTROL_SAVE:
-        return runtime_save(c->runtime);
+        return runtime_save(c->runtime, q->absolute);
     default:
         return control_error("the command is not served here");
     }

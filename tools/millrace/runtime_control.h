@@ -32,7 +32,7 @@ json_t *runtime_connections(const struct runtime *r, uint64_t limit);
 json_t *runtime_set(const struct runtime *r, const char *name, const char *value);
 json_t *runtime_service(const struct runtime *r, const struct control_request *q);
 json_t *runtime_reload_answer(struct runtime *r);
-json_t *runtime_save(const struct runtime *r);
+json_t *runtime_save(const struct runtime *r, bool absolute);
 
 /* The file takes what comes until `seconds` or `bytes` are over, the client stops it or goes. Takes *descriptor. */
 json_t *runtime_capture_start(struct runtime_control *c, const struct control_request *q, unsigned client,

@@ -69,16 +69,15 @@ json_t *runtime_service(const struct runtime *r, const struct control_request *q
     return no_such_service(r, q->name);
 }
 
-json_t *runtime_save(const struct runtime *r)
+json_t *runtime_save(const struct runtime *r, bool absolute)
 {
     const void *values[WORKER_SERVICE_MAX];
     char *file = realpath(r->config->file, NULL);
     for (unsigned i = 0; i < r->config->service_count; i++)
         values[i] = runtime_service_values(r, i);
-    char *text = config_text(r->config, values, r->config->folder);
-    json_t *answer = text ? json_pack("{s:b,s:s,s:s,s:s}", "ok", 1, "file", file ? file : r->config->file, "folder",
-                                      r->config->folder, "text", text)
-                          : NULL;
+    char *text = config_text(r->config, values, absolute ? NULL : r->config->folder);
+    json_t *answer =
+        text ? json_pack("{s:b,s:s,s:s}", "ok", 1, "file", file ? file : r->config->file, "text", text) : NULL;
     free(text);
     free(file);
     return answer ? answer : control_error("the configuration has a text that is not UTF-8, or there is no memory");
