@@ -2,6 +2,7 @@
 
 Backends live on the kernel's side of Millrace's TAP device, in the namespace of the test, so any port is free there.
 """
+import atexit
 import contextlib
 import re
 import select
@@ -46,6 +47,7 @@ class Nginx:
               server {{ listen {HOST}:{port} reuseport backlog=4096; root {namespace.folder}/www; add_header X-Backend {port}; {extra} }}
             }}""")
         self.process = None
+        atexit.register(self.die)
         self.start()
 
     def start(self):
