@@ -1,17 +1,22 @@
 #!/usr/bin/env python3
-"""The proxy changed while it runs by `millrace proxy`, and what `explain` says of it, against what clients see; --workers N: on several."""
+"""The proxy changed while it runs by `millrace proxy`, and what `explain` says of it, against what clients see.
+With --workers N on so many workers."""
 import json
 import re
+import socket
 import subprocess
 import sys
 import time
 
 from lib import ADDRESS, MILLRACE, main, note, run, wait_until
-from proxy_lib import HOST, Nginx, Wrk, fetch, proxy_service
+from proxy_lib import HOST, Nginx, Wrk, answers, fetch, proxy_service
 
+WORKERS = int(sys.argv[sys.argv.index("--workers") + 1]) if "--workers" in sys.argv else 1
 URL = f"http://{ADDRESS}:8080"
 PORTS = (9001, 9002, 9003)
 backends = {}
+
+LONG_BYTES = 8_000_000
 
 PROXY = proxy_service("""
     drain_timeout: 20s
@@ -35,7 +40,7 @@ PROXY = proxy_service("""
       - name: only
         backends:
           - {name: "9002", address: 198.18.0.1:9002}
-""")
+""") + f"\nworkers: {{count: {WORKERS}}}"
 
 
 def proxy(millrace, *words, good=True):
@@ -64,7 +69,7 @@ def answered_by(path, *more):
 
 def it_serves(namespace, millrace):
     (namespace.folder / "www" / "page").write_bytes(b"p" * 200)
-    (namespace.folder / "www" / "long").write_bytes(b"l" * 8_000_000)
+    (namespace.folder / "www" / "long").write_bytes(b"l" * LONG_BYTES)
     for port in PORTS:
         backends[port] = Nginx(namespace, port)
     wait_until(lambda: fetch(URL + "/page") == (200, "p" * 200), "the page comes through")
@@ -132,6 +137,69 @@ def explain_agrees_with_what_happens(namespace, millrace):
     proxy(millrace, "set", "backend", "only/9002", "state", "enabled")
 
 
+def a_cookie_leads_where_explain_says_and_still_does_while_that_backend_drains(namespace, millrace):
+    proxy(millrace, "add", "upstream", "sticky", "sticky_cookie", "srv", ";",
+          "add", "backend", "sticky", f"{HOST}:9001", "name", "9001", ";", "add", "backend", "sticky", f"{HOST}:9002", "name", "9002", ";",
+          "add", "route", "sticky", "host", "sticky.example", "upstream", "sticky")
+    host = "-H", "Host: sticky.example"
+    cookies = {}
+
+    def both_seen():
+        head = run("curl", "-s", "-m", "10", "-o", "/dev/null", "-D", "-", *host, URL + "/page").stdout
+        name = re.search(r"(?i)^x-backend: (\d+)", head, re.MULTILINE)[1]
+        cookies[name] = re.search(r"(?i)^set-cookie: (srv=[^;\n]+)", head, re.MULTILINE)[1]
+        return len(cookies) == 2
+    wait_until(both_seen, "each backend gives its cookie")
+    for state in ("enabled", "drain"):
+        proxy(millrace, "set", "backend", "sticky/9001", "state", state)
+        for name, cookie in cookies.items():
+            words = *host, "-H", f"Cookie: {cookie}"
+            told = explain(millrace, "GET", URL + "/page", *words)
+            assert told["taken"] == "sticky" and told["backend"] == name and "cookie srv" in told["why"], told
+            assert [answered_by("/page", *words) for _ in range(4)] == [name] * 4, (state, name)
+    assert explain(millrace, "GET", URL + "/page", *host)["backend"] == "9002"
+    assert [answered_by("/page", *host) for _ in range(4)] == ["9002"] * 4
+    proxy(millrace, "set", "backend", "sticky/9001", "state", "disabled")
+    words = *host, "-H", f"Cookie: {cookies['9001']}"
+    assert explain(millrace, "GET", URL + "/page", *words)["backend"] == "9002" == answered_by("/page", *words)
+    proxy(millrace, "remove", "route", "sticky", ";", "remove", "upstream", "sticky")
+
+
+def a_stalled_download(port):
+    """A client that has the head of a long answer and does not read on: what it waits for does not fit into any buffer."""
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
+    s.settimeout(10)
+    s.connect((ADDRESS, port))
+    s.sendall(b"GET /long HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    data = b""
+    while b"\r\n\r\n" not in data:
+        more = s.recv(4096)
+        assert more, data
+        data += more
+    assert data.startswith(b"HTTP/1.1 200 "), data
+    return s, len(data.partition(b"\r\n\r\n")[2])
+
+
+def a_listener_that_was_added_serves_and_when_removed_only_ends_what_it_has(namespace, millrace):
+    assert not answers(8085, ADDRESS)
+    proxy(millrace, "add", "listener", "late", ":8085", "upstream", "app")
+    assert fetch(f"http://{ADDRESS}:8085/page") == (200, "p" * 200)
+    assert explain(millrace, "GET", f"http://{ADDRESS}:8085/page")["listener"].startswith("late at ")
+    stalled, got = a_stalled_download(8085)
+    with stalled:
+        wait_until(lambda: any(row["name"] == "late" and row["connections"] == 1 for row in listed(millrace, "listeners")),
+                   "the listener counts its connection")
+        proxy(millrace, "remove", "listener", "late")
+        assert "late" not in [row["name"] for row in listed(millrace, "listeners")]
+        assert not answers(8085, ADDRESS)
+        while data := stalled.recv(1 << 16):
+            got += len(data)
+    assert got == LONG_BYTES, got
+    assert fetch(URL + "/page")[0] == 200
+    wait_until(lambda: "older: none" in proxy(millrace, "version"), "the older configurations are gone")
+
+
 def slow_download():
     return subprocess.Popen(["curl", "-s", "-o", "/dev/null", "-w", "%{http_code} %{size_download}", "--limit-rate", "200k",
                              "-H", "Host: www.example.com", "-H", "X-Way: b", URL + "/long"], stdout=subprocess.PIPE, text=True)
@@ -180,9 +248,30 @@ def cut_ends_what_a_drained_backend_still_serves(namespace, millrace):
     proxy(millrace, "set", "backend", "only/other", "state", "enabled")
 
 
+def what_is_purged_is_fetched_anew(namespace, millrace):
+    proxy(millrace, "add", "route", "kept", "host", "kept.example", "upstream", "app", "cache", "true")
+
+    def status():
+        head = run("curl", "-s", "-m", "10", "-o", "/dev/null", "-D", "-", "-H", "Host: kept.example:8080", URL + "/page").stdout
+        return re.search(r"(?i)^cache-status: (.*)$", head, re.MULTILINE)[1]
+    assert "RFC 9111" in explain(millrace, "GET", "http://kept.example:8080/page")["cache"]
+    wait_until(lambda: "; hit" in status(), "it is kept")
+    assert json.loads(proxy(millrace, "purge", "url", "http://kept.example/page", "--json"))["purged"] == 0, "another port's"
+    for words in (("url", "http://kept.example:8080/page"), ("all",)):
+        wait_until(lambda: "; hit" in status(), "it is kept")
+        text = json.loads(proxy(millrace, "purge", *words, "--json"))
+        assert text["workers"] == WORKERS and text["purged"] >= 1, text
+        assert "; hit" not in status(), words
+    assert "expected: purge" in proxy(millrace, "purge", "nothing", good=False)
+    proxy(millrace, "remove", "route", "kept")
+
+
 def numbers_are_told_to_people_and_to_prometheus(namespace, millrace):
     text = run(MILLRACE, "stat", "proxy", "--name", millrace.name).stdout
     assert re.search(r"^ +app +b1 +up ", text, re.MULTILINE), text
+    head = next(line for line in text.splitlines() if re.match(r" +upstream +backend +state ", line, re.IGNORECASE))
+    for column in ("latency", "connect_failures", "resets", "timeouts", "reuse"):
+        assert column in head, (column, head)
     text = run(MILLRACE, "stat", "--prometheus", "--name", millrace.name).stdout
     found = re.search(r'^millrace_proxy_backend_requests_total\{upstream="hashed",backend="9001"\} (\d+)$', text, re.MULTILINE)
     assert found and int(found[1]) > 0, text[-3000:]
@@ -199,17 +288,35 @@ def a_file_is_explained_without_a_process(namespace, millrace):
 
 
 def what_is_saved_is_what_runs(namespace, millrace):
+    def shape():
+        answer = json.loads(proxy(millrace, "list", "--json"))
+        return {kind: [{key: value for key, value in row.items() if key in said} for row in answer[kind]] for kind, said in (
+            ("listeners", ("name", "listen", "mode", "upstream")), ("backends", ("upstream", "name", "address", "weight", "state")),
+            ("routes", ("name", "listener", "host", "path", "method", "headers", "upstream")), ("upstreams", ("name", "balance")))}
     run(MILLRACE, "save", "--name", millrace.name)
-    before = proxy(millrace, "version")
-    assert "name: other" in millrace.config.read_text()
-    assert run(MILLRACE, "reload", "--name", millrace.name, check=False).returncode == 0
-    assert [b["name"] for b in listed(millrace) if b["upstream"] == "only"] == ["other"], before
-    assert fetch(URL + "/page")[0] == 200
+    before, saved = shape(), millrace.config.read_text()
+    assert "name: other" in saved
+    load = Wrk(URL + "/page", 2, 16)
+    try:
+        for _ in range(3):
+            assert run(MILLRACE, "reload", "--name", millrace.name, check=False).returncode == 0
+        _, errors, bad, text = load.end()
+    finally:
+        load.kill()
+    assert errors == 0 and bad == 0, text
+    assert shape() == before
+    assert [b["name"] for b in before["backends"] if b["upstream"] == "only"] == ["other"], before
+    assert run(MILLRACE, "save", "--output", "-", "--name", millrace.name).stdout == saved
+    for i in range(16):  # of the file and of the process alike
+        words = "GET", f"{URL}/hash/{i}", "--json"
+        told = [json.loads(run(MILLRACE, "explain", *words, *more).stdout)
+                for more in (("--name", millrace.name), ("--config", millrace.config))]
+        assert told[0]["backend"] == told[1]["backend"] and told[0]["request"] == told[1]["request"], told
 
 
-if "--workers" in sys.argv:
-    PROXY += "\nworkers: {count: %s}\n" % sys.argv[sys.argv.index("--workers") + 1]
 main(it_serves, backends_come_and_go_under_load_and_no_request_fails, a_transaction_with_one_wrong_word_changes_nothing,
-     explain_agrees_with_what_happens, what_holds_a_removed_backend_is_listed_and_cut_at_the_deadline,
-     cut_ends_what_a_drained_backend_still_serves, numbers_are_told_to_people_and_to_prometheus,
+     explain_agrees_with_what_happens, a_cookie_leads_where_explain_says_and_still_does_while_that_backend_drains,
+     a_listener_that_was_added_serves_and_when_removed_only_ends_what_it_has,
+     what_holds_a_removed_backend_is_listed_and_cut_at_the_deadline,
+     cut_ends_what_a_drained_backend_still_serves, what_is_purged_is_fetched_anew, numbers_are_told_to_people_and_to_prometheus,
      a_file_is_explained_without_a_process, what_is_saved_is_what_runs, more=PROXY)
