@@ -183,7 +183,8 @@ static inline void session_put(struct session_writer *w, const void *bytes, size
 }
 static inline void session_put_span(struct session_writer *w, struct mr_span s)
 {
-    session_put(w, s.data, s.length);
+    if (s.length > 0) /* an empty one may be nowhere, which memcpy does not take */
+        session_put(w, s.data, s.length);
 }
 #define session_put_text(w, text) session_put(w, "" text, sizeof text - 1)
 void session_put_number(struct session_writer *w, uint64_t n);
