@@ -60,7 +60,7 @@ static const struct explain_case bad_cases[] = {
     {"explain GET http://a/ listener none", {"there is no listener 'none'"}},
     {"explain GET http://a/ header", {"'header' has no value"}},
     {"explain GET http://a/ colour red", {"there is no option 'colour'"}},
-    {"explain GET http://a:81/", {"no http listener is at that port"}},
+    {"explain GET http://a:81/", {"no http listener is at port 81: name the one that is meant, of web, way"}},
     {"explain GET / listener way", {"expected http://HOST/PATH"}},
     {"explain GET / header 'A: b\r\nC: d'", {"a control character"}},
 };

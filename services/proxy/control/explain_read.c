@@ -55,25 +55,36 @@ static bool listener_by_name(struct explain *e, const char *name)
     return refuse(e, "there is no listener '%.60s'", name);
 }
 
-/* The one at the URL's port, or the only one there is. */
-static bool listener_by_port(struct explain *e, unsigned port)
+/* Names none of them: says which there are. */
+static bool refuse_port(struct explain *e, unsigned port)
+{
+    const struct proxy_plan *p = e->session.plan;
+    char text[200];
+    const size_t start =
+        (size_t)snprintf(text, sizeof text, "no http listener is at port %u: name the one that is meant, of", port);
+    size_t n = start;
+    for (uint32_t i = 0; i < p->listener_count && n < sizeof text; i++)
+        if (serves_http(&p->listeners[i]))
+            n += (size_t)snprintf(text + n, sizeof text - n, "%s%s", n > start ? ", " : " ",
+                                  p->listeners[i].config->name);
+    return refuse(e, "%s", n > start ? text : "there is no http listener");
+}
+
+/* The one at the URL's port, or the only one there is; of a path alone, the only one that takes such. */
+static bool listener_by_port(struct explain *e, unsigned port, bool path_alone)
 {
     const struct proxy_plan *p = e->session.plan;
     unsigned candidates = 0;
     for (uint32_t i = 0; i < p->listener_count; i++) {
         const struct plan_listener *l = &p->listeners[i];
-        if (!serves_http(l))
+        if (!serves_http(l) || (path_alone && l->config->mode != PROXY_HTTP))
             continue;
-        if (l->config->listen.port == port) {
-            e->listener = l;
-            return true;
-        }
         e->listener = l;
+        if (l->config->listen.port == port)
+            return true;
         candidates++;
     }
-    return candidates == 1 ||
-           refuse(e, "%s",
-                  candidates ? "no http listener is at that port: say `listener NAME`" : "there is no http listener");
+    return candidates == 1 || refuse_port(e, port);
 }
 
 struct url {
@@ -160,7 +171,8 @@ bool explain_read(struct explain *e)
     e->url = e->call->argv[2];
     if (!is_plain(e->method) || !is_plain(e->url))
         return refuse(e, "a control character in '%s'", is_plain(e->method) ? "URL" : "METHOD");
-    if (!read_url(e, &u) || !read_options(e) || (!e->listener && !listener_by_port(e, url_port(&u))))
+    if (!read_url(e, &u) || !read_options(e) ||
+        (!e->listener && !listener_by_port(e, url_port(&u), u.authority_length == 0)))
         return false;
     if (e->listener->config->mode == PROXY_FORWARD && u.authority_length == 0)
         return refuse(e, "listener %s is a client's proxy: expected http://HOST/PATH", e->listener->config->name);
