@@ -14,6 +14,7 @@ import zlib
 
 from lib import ADDRESS, HOST, Skip, main, note, run, wait_until
 from proxy_lib import Nginx, Wrk, fetch, proxy_service
+from wire_lib import capture_host_side, expert_findings, tshark
 
 APP, PAGES, SHORT, CHECKED, TLS, SOCKETS = 9001, 9002, 9003, 9004, 9443, 9005
 WEB = f"http://{ADDRESS}:8080"
@@ -449,6 +450,70 @@ def twenty_thousand_short_connections_none_failed(namespace, millrace):
         total += requests
     note(f"{total} requests, each with a connection of its own on both sides")
     assert total >= 20000
+
+
+# --- what it says of itself, and what others see of it ---
+
+def numbers_agree_with_what_the_backends_saw(namespace, millrace):
+    def told():
+        return {row["backend"]: row for row in json.loads(millrace.ask("proxy", "stat", "--json"))["backends"] if row["upstream"] == "stuck"}
+
+    def saw():
+        return {backends[port].name: (len(backends[port].requests), sum(len(body) for _, body in backends[port].requests))
+                for port in (9011, 9012, 9013)}
+    told_before, saw_before = told(), saw()
+    curl("-d", "b" * 1000, f"{WEB}/stuck?[1-50]")
+    told_after, saw_after = told(), saw()
+    for name in ("x", "y", "z"):
+        requests, sent = (told_after[name][key] - told_before[name][key] for key in ("requests", "bytes_to"))
+        assert (requests, sent) == tuple(b - a for a, b in zip(saw_before[name], saw_after[name])), (name, told_after[name])
+        assert requests >= 16 and told_after[name]["2xx"] == told_after[name]["requests"], told_after[name]
+    assert sum(len(backends[port].requests) for port in (9011, 9012, 9013)) == sum(
+        row["requests"] for row in json.loads(millrace.ask("proxy", "stat", "--json"))["backends"] if row["backend"] in ("x", "y", "z"))
+
+
+def explain_takes_a_path_alone_and_says_what_it_did_not_understand(namespace, millrace):
+    for i in range(4):
+        name = json.loads(curl("-H", f"X-User: u{i}", f"{WEB}/hashed"))["backend"]
+        assert f"backend: {name}\n" in millrace.ask("explain", "GET", "/hashed", "-H", f"X-User: u{i}"), name
+    refused = millrace.ask("explain", "GET", "http://other.example:99/", check=False)
+    assert "no http listener is at port 99: name the one that is meant, of web, door" in refused, refused
+
+
+def nothing_is_wrong_on_the_wire(namespace, millrace):
+    def traffic():
+        curl(f"{WEB}/pages/large?[1-5]", "-o", "/dev/null")
+        curl(f"{WEB}/chunked/300", "-o", "/dev/null")
+        curl("-T", namespace.folder / "random", f"{WEB}/put")
+        curl("-H", "Connection: close", f"{WEB}/short/page?[1-20]", "-o", "/dev/null")
+        Wrk(f"{WEB}/pages/page", 1, 8).end()
+    file = capture_host_side(namespace, "proxy", traffic)
+    # A client may reset; a full window is one side's slowness told to the other, which is what we are for.
+    findings = [line for line in expert_findings(file) if not re.search("Connection reset|Zero Window", line)]
+    resets = tshark(file, "-Y", f"tcp.flags.reset == 1 && ip.src == {ADDRESS}", "-T", "fields", "-e", "tcp.stream").split()
+    note("zero windows from " + (" ".join(tshark(file, "-Y", "tcp.analysis.zero_window", "-T", "fields", "-e", "ip.src", "-e", "tcp.srcport").split("\n"))[:300] or "none"))
+    assert not findings, f"{len(findings)}: {findings[:5]}"
+    assert not resets, f"{len(resets)} resets of ours"
+
+
+def an_idle_proxy_costs_nearly_nothing(namespace, millrace):
+    before, began = millrace.cpu_seconds(), time.monotonic()
+    time.sleep(3)
+    share = (millrace.cpu_seconds() - before) / (time.monotonic() - began)
+    note(f"{share * 100:.2f} % of a core with checks each 200 ms, {millrace.memory_bytes() >> 20} MiB")
+    assert share < 0.02, share
+
+
+def a_stop_ends_connections_in_order(namespace, millrace):
+    recorders = [backends[port] for port in (APP, CHECKED, 9011, 9012, 9013)]
+    curl(f"{WEB}/stuck?[1-3]")
+    curl(f"{WEB}/hello")
+    ends, resets = sum(r.ends for r in recorders[2:]), [r.resets for r in recorders]
+    assert millrace.stop() == 0
+    wait_until(lambda: sum(r.ends for r in recorders[2:]) >= ends + 3, "idle connections end")
+    assert [r.resets for r in recorders] == resets, "resets"
+    log = millrace.log_path.read_text()
+    assert not re.search("runtime error|Sanitizer| error ", log), log[-2000:]
 
 
 TESTS = [test for test in list(globals().values()) if callable(test) and getattr(test, "__code__", None) is not None
