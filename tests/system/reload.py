@@ -98,7 +98,8 @@ def what_is_wrong_is_refused_with_its_place(namespace, millrace):
             ("weight: 1", "weight: lots", r"\.yaml:\d+:\d+: services\[2\]\.proxy\.upstreams\[0\]\.backends\[0\].*weight"),
             ("upstream: app}", "upstream: nobody}", r"\.yaml:\d+:\d+: .*nobody"),
             ("198.18.0.2/24", "198.18.0.3/24", r"\.yaml:\d+:\d+: interfaces\[0\]\.address cannot change while running"),
-            ("test_endpoints: true", "test_endpoints: false", r"\.yaml:\d+:\d+: services\[0\]\.http\.test_endpoints cannot"),
+            ("test_endpoints: true", "test_endpoints: false", r"\.yaml:12:\d+: services\[0\]\.http\.test_endpoints cannot"),
+            ("      test_endpoints: true\n", "", r"\.yaml:9:\d+: services\[0\]\.http\.test_endpoints cannot"),
             ("  - echo:\n      listen: :7\n", "", r"\.yaml:\d+:\d+: services\[1\] is proxy and echo runs there"),
             ("interfaces:", "interfaces: [", r"\.yaml:\d+:\d+: ")):
         text = original[0].replace(proxy_service_of_start, variant())

@@ -7,6 +7,8 @@
 
 #define PATH_MAX_TEXT 300
 
+static const struct config_mark nowhere = {0, 0}; /* the file as a whole */
+
 struct change {
     const struct config *new;
     struct config_report *report;
@@ -22,17 +24,21 @@ static bool is_free(const char *path)
     return false;
 }
 
-static void report_fixed(const struct change *c, const void *value, const void *inside, const char *path)
+/* `inside`: what the value lies in, for one that is not in the file; NULL: what stands around it has no place but `around`. */
+static void report_fixed(const struct change *c, const void *value, const void *inside, struct config_mark around,
+                         const char *path)
 {
     struct config_mark mark = config_mark_of(c->new, value);
     if (!mark.line && inside)
         mark = config_mark_of(c->new, inside);
+    if (!mark.line)
+        mark = around;
     config_report_add(c->report, mark, "%s cannot change while running: it takes a restart", path);
 }
 
 /* Each key by itself, so that all that differ are named. */
 static void compare_keys(const struct change *c, const struct mr_config_key *keys, const char *old, const char *new,
-                         const char *path)
+                         struct config_mark around, const char *path)
 {
     for (const struct mr_config_key *k = keys; k && k->name; k++) {
         const struct mr_config_key one[2] = {*k, {.name = NULL}};
@@ -42,7 +48,7 @@ static void compare_keys(const struct change *c, const struct mr_config_key *key
             continue;
         snprintf(whole, sizeof whole, "%s%s%s", path, *path ? "." : "", first.path);
         if (!is_free(whole))
-            report_fixed(c, first.value, first.inside, whole);
+            report_fixed(c, first.value, first.inside == new ? NULL : first.inside, around, whole);
     }
 }
 
@@ -54,7 +60,7 @@ static void compare_pairs(const struct change *c, const struct config_pair *old,
 {
     for (unsigned i = 0; i < n; i++)
         if (strcmp(old[i].name, new[i].name) || strcmp(old[i].value, new[i].value)) {
-            report_fixed(c, &new[i], NULL, path);
+            report_fixed(c, &new[i], NULL, nowhere, path);
             return;
         }
 }
@@ -89,7 +95,7 @@ static void compare_section(const struct change *c, const struct config_section 
 static void compare_inside(const struct change *c, const struct config_section *s, const char *old, const char *new,
                            const char *path)
 {
-    compare_keys(c, s->keys, old, new, path);
+    compare_keys(c, s->keys, old, new, nowhere, path);
     for (const struct config_section *inner = s->sections; inner && inner->name; inner++) {
         char whole[PATH_MAX_TEXT];
         snprintf(whole, sizeof whole, "%s%s%s", path, *path ? "." : "", inner->name);
@@ -110,7 +116,7 @@ static void compare_services(const struct change *c, const struct config *old)
         }
         snprintf(path, sizeof path, "services[%u].%s", i, b->service->name);
         if (!b->service->reconfigure)
-            compare_keys(c, b->service->keys, a->values, b->values, path);
+            compare_keys(c, b->service->keys, a->values, b->values, b->mark, path);
     }
     if (old->service_count != c->new->service_count)
         config_report_add(c->report, (struct config_mark){0, 0},
