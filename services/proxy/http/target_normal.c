@@ -130,8 +130,8 @@ static bool port_parse(struct mr_span text, uint16_t *port)
             return false;
         n = n * 10 + (text.data[i] - '0');
     }
-    *port = (uint16_t)n; /* an empty one is legal, and means none */
-    return n <= UINT16_MAX;
+    *port = (uint16_t)n; /* an empty one is legal, and means none; 0 would look the same, and is nobody's */
+    return n <= UINT16_MAX && (n > 0 || text.length == 0);
 }
 
 bool target_authority_parse(struct mr_span text, struct target_authority *a)
