@@ -385,10 +385,32 @@ static void requests_wait_for_a_place_at_a_backend(void **state)
 }
 
 #define through(name) cmocka_unit_test_setup_teardown(name, start, stop)
+/* Cut short is cut short, by an end or by a reset: both speak against the backend. */
+static void a_body_that_is_cut_counts_against_its_backend(void **state)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        struct mr_stream *c = proxy_world_client();
+        say(c, GET);
+        say(backend(i), "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc");
+        if (i == 0)
+            fake_end(backend(i));
+        else
+            fake_reset(backend(i));
+        proxy_world_settle();
+        assert_true(fake_aborted(c));
+    }
+    const struct upstream_backend *b = proxy_world.proxy->backends;
+    assert_int_equal(b[0].responses[0] + b[1].responses[0], 2);
+    assert_int_equal(b[0].resets + b[1].resets, 1);
+    assert_int_equal(b[0].failures_in_a_row, 1);
+    assert_int_equal(b[1].failures_in_a_row, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_tried_again),
+        through(a_body_that_is_cut_counts_against_its_backend),
         through(a_backend_that_cannot_be_reached_is_left_out),
         cmocka_unit_test(when_none_can_be_reached_the_client_is_told),
         through(a_backend_that_does_not_answer_is_a_504),

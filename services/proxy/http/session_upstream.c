@@ -80,11 +80,13 @@ static void on_data(struct upstream_request *q)
 static void on_close(struct upstream_request *q, enum mr_close_reason reason)
 {
     struct session *s = session_of(q);
+    enum upstream_failure why = reason == MR_CLOSE_RESET     ? UPSTREAM_RESET
+                                : reason == MR_CLOSE_TIMEOUT ? UPSTREAM_TIMEOUT
+                                                             : UPSTREAM_ENDED;
     s->back = NULL;
+    if (s->state == SESSION_EXPECT_BODY && !http_body_ended(&s->down.body))
+        upstream_failed(q, why); /* the step finds the body cut */
     if (s->state == SESSION_EXPECT_RESPONSE) {
-        enum upstream_failure why = reason == MR_CLOSE_RESET     ? UPSTREAM_RESET
-                                    : reason == MR_CLOSE_TIMEOUT ? UPSTREAM_TIMEOUT
-                                                                 : UPSTREAM_ENDED;
         upstream_failed(q, why);
         session_fail(s, why);
     }
