@@ -354,6 +354,13 @@ static void a_proxy_header_says_who_the_client_is(void **state)
     say(c, "PROXY TCP4 192.0.2.7 ");
     say(c, "192.0.2.8 1000 80\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n");
     proxy_world_contains(backend(0), "X-Forwarded-For: 192.0.2.7\r\n");
+    static const char slow[] = "PROXY TCP4 192.0.2.9 192.0.2.8 1000 80\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    c = proxy_world_client();
+    for (size_t i = 0; i < sizeof slow - 1; i++) {
+        fake_input(c, slow + i, 1);
+        proxy_world_settle();
+    }
+    proxy_world_contains(backend(1), "X-Forwarded-For: 192.0.2.9\r\n");
     c = proxy_world_client();
     say(c, GET);
     assert_true(fake_aborted(c));

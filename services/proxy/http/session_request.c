@@ -22,16 +22,16 @@ bool session_step_proxy_header(struct session *s)
 {
     uint8_t bytes[PROXY_PROTOCOL_BYTES_MAX];
     struct proxy_protocol found;
-    struct mr_span spans[8];
+    struct mr_span spans[PROXY_PROTOCOL_BYTES_MAX]; /* each holds a byte at least */
     size_t n = 0;
-    unsigned count = mr_stream_peek(s->stream, spans, 8);
+    unsigned count = mr_stream_peek(s->stream, spans, PROXY_PROTOCOL_BYTES_MAX);
     for (unsigned i = 0; i < count && n < sizeof bytes; i++) {
         size_t part = spans[i].length < sizeof bytes - n ? spans[i].length : sizeof bytes - n;
         memcpy(bytes + n, spans[i].data, part);
         n += part;
     }
     int length = proxy_protocol_parse(bytes, n, &found);
-    if (length == 0 && !mr_stream_ended(s->stream) && n < sizeof bytes && count < 8)
+    if (length == 0 && !mr_stream_ended(s->stream) && n < sizeof bytes)
         return false;
     if (length <= 0) {
         proxy_count(s->proxy, PROXY_SESSION_BAD_PROXY_HEADER);
