@@ -156,6 +156,26 @@ static void a_stale_answer_is_fetched_anew_behind_its_back(void **state)
     assert_int_equal(fake_connect_count(proxy_world.worker), 1);
 }
 
+/* Nobody is there whose input could be looked at while the backend takes the request. */
+static void a_fetch_behind_its_back_waits_for_room(void **state)
+{
+    store(KEPT("max-age=1, stale-while-revalidate=60", "hello", "5"));
+    fake_pass(proxy_world.worker, 5 * MR_SECOND);
+    struct mr_stream *c = proxy_world_client();
+    fake_throttle(backend(0), 10);
+    say(c, GET);
+    contains(c, "\r\n\r\nhello");
+    for (int i = 0; i < 12; i++) {
+        fake_acknowledge(backend(0), 10);
+        proxy_world_settle();
+    }
+    expect(backend(0), "GET /c/x HTTP/1.1\r\nHost: a\r\nIf-None-Match: \"e\"\r\nVia: 1.1 mill\r\n\r\n");
+    say(backend(0), KEPT("max-age=60", "fresh", "5"));
+    fake_output_clear(c);
+    say(c, GET);
+    contains(c, "\r\n\r\nfresh");
+}
+
 static void a_fetch_behind_its_back_may_fail(void **state)
 {
     static const char *const answers[] = {
@@ -339,6 +359,7 @@ int main(void)
         through(what_has_changed_takes_its_place),
         through(a_304_about_something_else_is_asked_again),
         through(a_stale_answer_is_fetched_anew_behind_its_back),
+        through(a_fetch_behind_its_back_waits_for_room),
         cmocka_unit_test(a_fetch_behind_its_back_may_fail),
         through(an_error_is_bridged_by_what_is_stale),
         through(requests_for_the_same_wait_for_one_fetch),

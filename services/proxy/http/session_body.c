@@ -229,6 +229,8 @@ static enum session_progress move_up(struct session *s, int *error)
     if (!s->head_done) {
         if (s->up.spill && !flush_spill(s, &s->up, s->back))
             return FLOW_BLOCKED;
+        if (s->up.finished)
+            return FLOW_DONE; /* it has no body, or that went with the head; and there may be no client */
         if (mr_stream_readable(s->stream) <= s->head_bytes && !mr_stream_ended(s->stream))
             return FLOW_STARVED;
         session_head_release(s);
