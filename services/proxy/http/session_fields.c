@@ -143,6 +143,21 @@ static void field_write(struct session_writer *w, const struct session_fields *f
     session_put_text(w, "\r\n");
 }
 
+/* X_Forwarded_For: to a backend that makes variables of names (RFC 3875 4.1.18) it is the same as ours. */
+static bool imitates_skipped(const struct session_fields *f, const struct http_field *field)
+{
+    char name[sizeof "x-forwarded-proto" - 1];
+    size_t n = field->name.length;
+    if (n > sizeof name || !memchr(f->head + field->name.offset, '_', n))
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        char c = (char)f->head[field->name.offset + i];
+        name[i] = c == '_' ? '-' : c;
+    }
+    enum http_header h = http_header_find((const uint8_t *)name, n);
+    return h != HTTP_HEADER_OTHER && f->skip & SESSION_ABOUT_CLIENT & 1ull << h;
+}
+
 bool session_fields_write(struct session_writer *w, const struct session_fields *f)
 {
     struct options named;
@@ -151,7 +166,8 @@ bool session_fields_write(struct session_writer *w, const struct session_fields 
         return false;
     for (unsigned i = 0; i < f->count; i++) {
         const struct http_field *field = &f->fields[i];
-        if (field->header != HTTP_HEADER_OTHER && f->skip >> field->header & 1)
+        if (field->header != HTTP_HEADER_OTHER ? f->skip >> field->header & 1
+                                               : f->skip & SESSION_ABOUT_CLIENT && imitates_skipped(f, field))
             continue;
         if (named.count && option_names(&named, http_request_text(f->head, field->name)))
             continue;

@@ -230,6 +230,10 @@ struct session_fields {
      1ull << HTTP_HEADER_PROXY_AUTHORIZATION | 1ull << HTTP_HEADER_PROXY_AUTHENTICATE | 1ull << HTTP_HEADER_TE | \
      1ull << HTTP_HEADER_TRAILER | 1ull << HTTP_HEADER_TRANSFER_ENCODING | 1ull << HTTP_HEADER_UPGRADE |         \
      1ull << HTTP_HEADER_CONTENT_LENGTH)
+/* What a client could say of itself. */
+#define SESSION_ABOUT_CLIENT                                                                                       \
+    (1ull << HTTP_HEADER_FORWARDED | 1ull << HTTP_HEADER_X_FORWARDED_FOR | 1ull << HTTP_HEADER_X_FORWARDED_PROTO | \
+     1ull << HTTP_HEADER_X_FORWARDED_HOST)
 bool session_fields_write(struct session_writer *w, const struct session_fields *f);
 bool session_option_listed(const struct session_fields *f, const char *option); /* in a field Connection */
 bool session_cookie_find(const struct http_request *r, const uint8_t *head, const char *name, struct mr_span *value);
