@@ -197,6 +197,23 @@ static void variants_are_told_apart_by_what_vary_names(void **state)
     assert_body("/v", "Accept-Encoding: gzip; q=1.0\r\nAccept-Encoding: BR\r\n", "both");
 }
 
+/* RFC 9110 7.6.1: what Connection names does not reach the backend, so no response is about it. */
+static void what_connection_names_is_absent_for_vary(void **state)
+{
+    assert_true(put("/v", "Accept-Language: de\r\nConnection: close, accept-Language\r\n",
+                    KEEP "Vary: Accept-Language\r\n", "english"));
+    assert_int_equal(gets("/v", "Accept-Language: de\r\n"), HCACHE_MISS);
+    assert_body("/v", "", "english");
+    assert_body("/v", "X-A: de\r\nConnection: accept-language\r\nAccept-Language: fr\r\n", "english");
+}
+
+/* The backend gets them from the proxy, not from the request: all clients would look alike. */
+static void what_varies_by_who_asks_is_not_kept(void **state)
+{
+    assert_false(put("/v", "", KEEP "Vary: X-Forwarded-For\r\n", "x"));
+    assert_false(put("/v", "", KEEP "Vary: accept, forwarded\r\n", "x"));
+}
+
 static void values_of_unknown_fields_keep_their_case(void **state)
 {
     assert_true(put("/v", "X-A: b c\r\n", KEEP "Vary: x-a\r\n", "1"));
@@ -325,6 +342,33 @@ static void a_fetch_that_dies_goes_to_the_next_alone(void **state)
     assert_int_equal(hcache_ask_lookup(&others[2]), HCACHE_MISS);
     assert_true(hcache_ask_fill(&others[2], 200, KEEP, "x"));
     hcache_end(&others[2].q);
+}
+
+/* Whoever fetches may do so for a client that hardly takes anything: it must not hold up all others. */
+static void a_fetch_that_lasts_too_long_is_taken_over(void **state)
+{
+    struct hcache_ask slow, waits, next;
+    struct hcache_answer r;
+    ask(&slow, "/a", "");
+    hcache_answer_make(&r, 200, KEEP, HTTP_GET);
+    struct hcache_fill *f = hcache_fill_begin(&slow.q, &r.response, (const uint8_t *)r.head, world.now);
+    assert_non_null(f);
+    world.now += HCACHE_FETCH_SECONDS - 1;
+    assert_int_equal(ask(&waits, "/a", ""), HCACHE_WAIT);
+    world.now++;
+    assert_int_equal(ask(&next, "/a", ""), HCACHE_MISS);
+    assert_true(next.q.fetches);
+    assert_false(slow.q.fetches);
+    assert_true(hcache_ask_fill(&next, 200, KEEP, "next"));
+    fake_turn(world.worker);
+    assert_int_equal(waits.calls, 1);
+    assert_int_equal(hcache_ask_lookup(&waits), HCACHE_HIT);
+    hcache_end(&waits.q);
+    hcache_end(&next.q);
+    assert_true(hcache_fill_append(f, (const uint8_t *)"slow", 4));
+    hcache_fill_end(f);
+    hcache_end(&slow.q);
+    assert_body("/a", "", "slow");
 }
 
 static void waiters_of_another_variant_do_not_wait_again(void **state)
@@ -989,6 +1033,8 @@ int main(void)
         TEST(a_head_as_large_as_a_block_is_kept_and_a_larger_one_is_not),
         TEST(an_incomplete_body_is_not_kept),
         TEST(variants_are_told_apart_by_what_vary_names),
+        TEST(what_connection_names_is_absent_for_vary),
+        TEST(what_varies_by_who_asks_is_not_kept),
         TEST(values_of_unknown_fields_keep_their_case),
         TEST(a_miss_for_another_variant_says_so),
         TEST(the_newest_response_says_how_a_url_varies),
@@ -997,6 +1043,7 @@ int main(void)
         TEST(more_than_the_bound_do_not_wait),
         TEST(a_response_that_may_not_be_kept_lets_all_go_at_once),
         TEST(a_fetch_that_dies_goes_to_the_next_alone),
+        TEST(a_fetch_that_lasts_too_long_is_taken_over),
         TEST(waiters_of_another_variant_do_not_wait_again),
         TEST(a_fill_goes_on_when_its_request_ends),
         TEST(stale_entries_are_validated_by_one_and_freshened),

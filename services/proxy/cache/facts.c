@@ -22,11 +22,17 @@ static void etag_read(struct hcache_facts *f, struct mr_span v)
     f->etag_weak = weak;
 }
 
+/* The proxy writes these itself, about the client that asks: no request says what the backend got in them. */
+static bool is_of_client(struct mr_span name)
+{
+    return http_text_equal(name, "forwarded") || http_text_equal(name, "x-forwarded-for");
+}
+
 static void vary_read(struct hcache_facts *f, struct mr_span v)
 {
     struct mr_span name;
     while (http_list_next(&v, &name))
-        f->vary_any |= name.length == 1 && name.data[0] == '*';
+        f->vary_any |= (name.length == 1 && name.data[0] == '*') || is_of_client(name);
 }
 
 static int64_t date_read(struct mr_span v, int64_t now, int64_t otherwise)

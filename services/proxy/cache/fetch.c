@@ -133,6 +133,18 @@ void hcache_fetch_refused(struct hcache *c, uint64_t key, int64_t now)
     c->refused[key % HCACHE_REFUSED_SLOTS] = (struct hcache_refused){key, now + HCACHE_REFUSED_SECONDS};
 }
 
+/* Who fetches goes on, and keeps what it gets; those who wait now do so for `q`. */
+static void take_over(struct hcache_request *from, struct hcache_request *q)
+{
+    holder_remove(from);
+    holder_add(q);
+    while (from->waiters.first) {
+        struct hcache_request *waits = from->waiters.first;
+        queue_remove(waits);
+        queue_add(&q->waiters, waits);
+    }
+}
+
 enum hcache_verdict hcache_fetch(struct hcache_request *q, int64_t now)
 {
     if (q->fetches)
@@ -142,6 +154,10 @@ enum hcache_verdict hcache_fetch(struct hcache_request *q, int64_t now)
         return HCACHE_MISS;
     if (!holder) {
         holder_add(q);
+        return HCACHE_MISS;
+    }
+    if (now - holder->asked_seconds >= HCACHE_FETCH_SECONDS) {
+        take_over(holder, q);
         return HCACHE_MISS;
     }
     if (q->waited)

@@ -105,14 +105,27 @@ static void value_put(struct text *t, struct mr_span v, bool folded)
     }
 }
 
-/* The lines of field `name`, joined by commas (RFC 9110 5.2). Returns bytes; -1: it is not there, -2: it is too long. */
+/* RFC 9110 7.6.1: whether Connection names it, so that it goes no further than us. */
+static bool is_of_hop(const struct http_request *q, const uint8_t *head, struct mr_span name)
+{
+    const struct http_field *f;
+    for (unsigned at = 0; (f = http_request_next(q, HTTP_HEADER_CONNECTION, &at));) {
+        struct mr_span list = http_request_text(head, f->value), option;
+        while (http_list_next(&list, &option))
+            if (name_equal(option, name))
+                return true;
+    }
+    return false;
+}
+
+/* As the backend gets them: the lines of field `name`, joined by commas (RFC 9110 5.2). Returns bytes; -1: it is not there, -2: it is too long. */
 static int request_value(const struct http_request *q, const uint8_t *head, struct mr_span name,
                          uint8_t out[HCACHE_VARY_VALUE_BYTES_MAX])
 {
     struct text t = {out, out + HCACHE_VARY_VALUE_BYTES_MAX, false};
     enum http_header h = http_header_find(name.data, name.length);
     bool found = false, folded = is_folded(name);
-    if (h != HTTP_HEADER_OTHER && !http_request_has(q, h))
+    if ((h != HTTP_HEADER_OTHER && !http_request_has(q, h)) || is_of_hop(q, head, name))
         return -1;
     for (unsigned i = 0; i < q->field_count; i++) {
         const struct http_field *f = &q->fields[i];

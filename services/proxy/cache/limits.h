@@ -12,7 +12,9 @@
 #define HCACHE_HOLDER_BUCKETS  1024
 #define HCACHE_REFUSED_SLOTS   4096 /* URLs known not to be kept */
 #define HCACHE_REFUSED_SECONDS 10   /* ... for so long: nobody waits for their fetch */
-#define HCACHE_PURGED_SLOTS    1024
+#define HCACHE_FETCH_SECONDS \
+    5 /* a fetch that takes longer does so for a slow client, or from a slow backend: the next one takes it over */
+#define HCACHE_PURGED_SLOTS 1024
 #define HCACHE_FAILED_SECONDS \
     2 /* a stale entry served because the backend failed is served so without asking for this long */
 
