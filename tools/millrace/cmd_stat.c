@@ -64,7 +64,8 @@ static json_t *ask_proxy(const struct options *o, const json_t *counters)
     return NULL;
 }
 
-static void print(const struct options *o, const json_t *answer)
+/* With `before`, what moved since then. */
+static void print(const struct options *o, const json_t *answer, const json_t *before)
 {
     json_t *proxy = o->prometheus || o->format.area ? ask_proxy(o, answer) : NULL;
     if (o->prometheus) {
@@ -72,7 +73,7 @@ static void print(const struct options *o, const json_t *answer)
         if (proxy)
             format_proxy_prometheus(proxy, stdout);
     } else {
-        format_stat(answer, NULL, 0, &o->format, stdout);
+        format_stat(answer, before, before ? (double)o->watch_s : 0, &o->format, stdout);
         if (proxy)
             format_answer(proxy, stdout);
     }
@@ -92,7 +93,7 @@ static int watch(const struct options *o, json_t *before)
         time_t t = time(NULL);
         strftime(when, sizeof when, "%H:%M:%S", localtime(&t));
         printf("\n%s\n", when);
-        format_stat(now, before, (double)o->watch_s, &o->format, stdout);
+        print(o, now, before);
         fflush(stdout);
         json_decref(before);
         before = now;
@@ -112,7 +113,7 @@ static int run(const struct command *self, int argc, char **argv)
         json_dumpf(answer, stdout, JSON_INDENT(2));
         putchar('\n');
     } else {
-        print(&o, answer);
+        print(&o, answer, NULL);
     }
     fflush(stdout);
     if (o.watch_s)
