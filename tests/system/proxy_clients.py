@@ -16,7 +16,7 @@ from lib import ADDRESS, HOST, Skip, main, note, run, wait_until
 from proxy_lib import Nginx, Wrk, fetch, proxy_service
 from wire_lib import capture_host_side, expert_findings, tshark
 
-APP, PAGES, SHORT, CHECKED, TLS, SOCKETS = 9001, 9002, 9003, 9004, 9443, 9005
+APP, PAGES, SHORT, CHECKED, TLS, SOCKETS, FULL = 9001, 9002, 9003, 9004, 9443, 9005, 9006
 WEB = f"http://{ADDRESS}:8080"
 VIA = ["-x", f"http://{ADDRESS}:8090"]
 PROXY = proxy_service(f"""
@@ -32,6 +32,7 @@ PROXY = proxy_service(f"""
       - {{name: gone, path: /gone, upstream: gone}}
       - {{name: silent, path: /silent, upstream: silent}}
       - {{name: none, path: /none, upstream: none}}
+      - {{name: full, path: /full, upstream: full}}
       - {{name: stuck, path: /stuck, upstream: stuck}}
       - {{name: hashed, path: /hashed, upstream: hashed}}
       - {{name: weighed, path: /weighed, upstream: weighed}}
@@ -43,6 +44,7 @@ PROXY = proxy_service(f"""
       - {{name: sockets, backends: [{{address: {HOST}:{SOCKETS}}}]}}
       - {{name: gone, backends: [{{address: {HOST}:9099}}]}}
       - {{name: silent, response_timeout: 300ms, retries: 0, backends: [{{address: {HOST}:{APP}}}]}}
+      - {{name: full, connect_timeout: 500ms, retries: 0, backends: [{{address: {HOST}:{FULL}}}]}}
       - {{name: none, backends: [{{address: {HOST}:{APP}, state: disabled}}]}}
       - name: stuck
         sticky_cookie: SRV
@@ -100,6 +102,10 @@ class Recorder:
                 return False
             head += line
         fields = dict(re.findall(r"(?m)^([^:\r\n]+): ?(.*?)\r$", head.decode("latin-1").lower()))
+        if head.split()[1] == b"/early":
+            s.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 4\r\nConnection: close\r\n\r\nmuch")
+            time.sleep(0.2)  # to end with unread input resets: not before they have read the answer
+            return False
         if "100-continue" in fields.get("expect", ""):
             s.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
         body = b""
@@ -139,6 +145,12 @@ class Recorder:
             for _ in range(number):
                 s.sendall(b"d")
                 time.sleep(1)
+        elif word == "hints":
+            s.sendall(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        elif word == "endless":
+            s.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n")
+            while True:
+                s.sendall(b"z" * 65536)
         elif word == "silent":
             time.sleep(2)
             return False
@@ -274,6 +286,20 @@ def a_client_that_expects_waits_for_the_backends_word(namespace, millrace):
     assert "100 Continue" in out and float(out.split()[-1].rpartition("}")[2]) < 2, out
 
 
+def an_answer_before_the_end_of_an_upload_arrives(namespace, millrace):
+    for words in ([], ["-H", "Expect:"], ["-H", "Transfer-Encoding: chunked"]):
+        assert curl("-T", namespace.folder / "random", *words, "-w", " %{http_code}", f"{WEB}/early") == "much 413"
+    out = curl("-i", f"{WEB}/hints")
+    assert re.search(r"(?s)^HTTP/1.1 103 .*Link: </a>.*HTTP/1.1 200 .*ok$", out), out
+
+
+def a_client_that_leaves_ends_the_backends_work(namespace, millrace):
+    before = backends[APP].resets
+    run("curl", "-sS", "-m", "0.5", "-o", "/dev/null", f"{WEB}/endless", check=False)
+    wait_until(lambda: backends[APP].resets == before + 1, "the backend is told")
+    wait_until(lambda: millrace.packets_held() == 0, "no packet is held")
+
+
 def heads_beyond_the_limits_are_refused_by_name(namespace, millrace):
     assert fetch(f"{WEB}/x", "-H", "X-Big: " + "b" * 65536)[0] == 431
     assert fetch(f"{WEB}/x", *[word for i in range(120) for word in ("-H", f"X-{i}: y")])[0] == 431
@@ -386,7 +412,13 @@ def checks_come_with_jitter_and_say_who_they_are(namespace, millrace):
 
 
 def failures_have_a_page_a_status_and_a_line_of_the_log(namespace, millrace):
-    for path, status, backend, reason in (("gone", 502, f"{HOST}:9099", "the backend refused the connection"),
+    full = socket.create_server((HOST, FULL), backlog=0)
+    waiting = [socket.socket() for _ in range(4)]
+    for s in waiting:
+        s.setblocking(False)
+        s.connect_ex((HOST, FULL))  # nobody accepts, so the kernel takes no more after the first
+    for path, status, backend, reason in (("full", 504, f"{HOST}:{FULL}", "the backend did not take the connection in time"),
+                                          ("gone", 502, f"{HOST}:9099", "the backend refused the connection"),
                                           ("silent", 504, f"{HOST}:{APP}", "the backend did not answer in time"),
                                           ("none", 503, "-", "no backend is fit")):
         time.sleep(0.15)  # a line at most each 100 ms
@@ -395,6 +427,8 @@ def failures_have_a_page_a_status_and_a_line_of_the_log(namespace, millrace):
         line = wait_until(lambda: re.search(f".*{reason}.*upstream={path} .*", millrace.log_path.read_text()), reason)[0]
         assert f"status={status}" in line and f"client={HOST}" in line and "method=GET" in line, line
         assert f"backend={backend} " in line, line
+    for s in [full, *waiting]:
+        s.close()
 
 
 # --- a client's proxy ---
