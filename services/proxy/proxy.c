@@ -37,6 +37,13 @@ static bool drain_due(mr_time *until, mr_time now, mr_time *next)
     return due;
 }
 
+/* Of a backend's slot; UINT32_MAX: of the listeners whose time is over. */
+static void cut_all(struct proxy *p, uint32_t slot)
+{
+    session_cut(p, slot);
+    l4_cut(p, slot);
+}
+
 static void drain_expired(struct mr_worker *w, struct mr_timer *t)
 {
     struct proxy *p = t->context;
@@ -44,18 +51,25 @@ static void drain_expired(struct mr_worker *w, struct mr_timer *t)
     bool listeners = false;
     for (uint32_t i = 0; i < PLAN_LISTENER_SLOTS; i++)
         listeners |= drain_due(&p->listeners[i].drain_until, now, &next);
-    if (listeners) {
-        session_cut(p, UINT32_MAX);
-        l4_cut(p, UINT32_MAX);
-    }
+    if (listeners)
+        cut_all(p, UINT32_MAX);
     for (uint32_t i = 0; i < p->limits.backends; i++)
-        if (drain_due(&p->backends[i].drain_until, now, &next)) {
-            session_cut(p, i);
-            l4_cut(p, i);
-        }
+        if (drain_due(&p->backends[i].drain_until, now, &next))
+            cut_all(p, i);
     p->drain_next = next;
     if (next != MR_NEVER)
         mr_timer_set(w, t, next);
+}
+
+void proxy_drain_end(struct proxy *p)
+{
+    for (uint32_t i = 0; i < PLAN_LISTENER_SLOTS; i++)
+        if (!p->listeners[i].plan)
+            p->listeners[i].drain_until = 0;
+    cut_all(p, UINT32_MAX);
+    for (uint32_t i = 0; i < p->limits.backends; i++)
+        if (!p->backends[i].plan && p->backends[i].active > 0)
+            cut_all(p, i);
 }
 
 /* -- the wall clock: read by an offload thread, for nobody reads a clock here --------------------------------------------- */

@@ -102,6 +102,13 @@ void proxy_listener_leave(struct proxy_listener *l);
 
 /* Until when what is removed now may go on; arms the timer that cuts it then. */
 mr_time proxy_drain_begin(struct proxy *p);
+/* Is a listener's time over? Its connections are cut then. */
+static inline bool proxy_listener_overdue(const struct proxy *p, const struct proxy_listener *l)
+{
+    return (!l->plan || p->stopping) && l->drain_until == 0;
+}
+/* No more time for what is in no plan any more. */
+void proxy_drain_end(struct proxy *p);
 
 static inline void proxy_count(struct proxy *p, enum proxy_counter c)
 {

@@ -351,6 +351,81 @@ static void a_stop_drains_as_a_removal_does(void **state)
     proxy_words_free(&world);
 }
 
+/* A request at layer 7 whose answer does not come. */
+static struct mr_stream *asking(const char *local)
+{
+    static const char request[] = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    struct mr_worker *w = world.group.w[0];
+    struct mr_stream *s = client(0, local);
+    assert_non_null(s);
+    fake_input(s, request, sizeof request - 1);
+    turns();
+    fake_connect_accept(fake_connected(w, fake_connect_count(w) - 1));
+    turns();
+    assert_false(fake_closed(s));
+    return s;
+}
+
+#define WEB                                             \
+    "add listener web :9090 mode http upstream other\n" \
+    "add listener next :9091 mode http upstream other\n"
+
+static void each_listener_that_is_removed_has_its_own_time(void **state)
+{
+    start(BASE WEB "set drain_timeout 10s\n");
+    struct mr_stream *first = asking(":9090"), *second = asking(":9091");
+    say("remove listener web");
+    proxy_words_pass(&world, 5 * MR_SECOND);
+    say("remove listener next");
+    proxy_words_pass(&world, 6 * MR_SECOND);
+    assert_true(fake_closed(first));
+    assert_false(fake_closed(second));
+    proxy_words_pass(&world, 5 * MR_SECOND);
+    assert_true(fake_closed(second));
+    end(0);
+}
+
+static void a_stop_gives_its_time_whatever_was_removed_before(void **state)
+{
+    struct mr_stream *backend;
+    start(BASE WEB "set drain_timeout 10s\n");
+    struct mr_stream *removed = asking(":9090"), *web = asking(":9091"), *s = joined(0, ":8080", &backend);
+    say("remove listener web");
+    proxy_words_pass(&world, 5 * MR_SECOND);
+    service_group_stop(&world.group);
+    proxy_words_pass(&world, 6 * MR_SECOND);
+    assert_true(fake_closed(removed));
+    assert_false(fake_closed(web));
+    assert_false(fake_closed(s));
+    proxy_words_pass(&world, 5 * MR_SECOND);
+    assert_true(fake_closed(web) && fake_closed(s));
+    turns();
+    service_group_end(&world.group);
+    proxy_words_free(&world);
+}
+
+/* Both what came through a listener and what goes to a backend that is in no plan any more. */
+static void cut_removed_ends_the_time_of_all_that_was_removed(void **state)
+{
+    struct mr_stream *backend, *s, *other_backend, *other;
+    start(BASE WEB "add listener second :9092 mode tcp upstream other\nset drain_timeout 10s\n");
+    struct mr_stream *web = asking(":9090"), *next = asking(":9091");
+    s = joined(0, ":8080", &backend);
+    other = joined(0, ":9092", &other_backend);
+    say("cut removed");
+    turns();
+    assert_false(fake_closed(web) || fake_closed(s) || fake_closed(other) || fake_closed(next));
+    say("add backend app 10.0.0.2:80 name b2 ; remove backend app/b1 ; remove listener web ; remove listener second");
+    say("cut removed");
+    turns();
+    assert_true(fake_closed(s) && fake_closed(web) && fake_closed(other));
+    assert_false(fake_closed(next));
+    assert_int_equal(proxy_words_on(&world, 0)->counters[PROXY_SESSIONS], 1);
+    fake_reset(next);
+    turns();
+    end(0);
+}
+
 /* -- what sessions take ---------------------------------------------------------------------------------------------------- */
 
 static void buffers_end_at_their_limit(void **state)
@@ -389,6 +464,9 @@ int main(void)
         cmocka_unit_test(what_is_removed_has_its_time_and_is_cut_then),
         cmocka_unit_test(a_disabled_backend_drains_and_one_that_returns_in_time_does_not),
         cmocka_unit_test(a_stop_drains_as_a_removal_does),
+        cmocka_unit_test(each_listener_that_is_removed_has_its_own_time),
+        cmocka_unit_test(a_stop_gives_its_time_whatever_was_removed_before),
+        cmocka_unit_test(cut_removed_ends_the_time_of_all_that_was_removed),
         cmocka_unit_test(buffers_end_at_their_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -130,13 +130,17 @@ bool control_holds(struct control_call *c)
 
 struct cut {
     struct proxy_shared *shared;
-    uint32_t slot;
+    uint32_t slot; /* UINT32_MAX: all that was removed */
 };
 
 static void cut_run(struct mr_worker *w, void *argument)
 {
     const struct cut *cut = argument;
     struct proxy *p = cut->shared->instances[mr_worker_index(w)];
+    if (cut->slot == UINT32_MAX) {
+        proxy_drain_end(p);
+        return;
+    }
     l4_cut(p, cut->slot);
     session_cut(p, cut->slot);
 }

@@ -430,7 +430,7 @@ static bool overdue(const struct proxy *p, const struct session *s, uint32_t bac
     if (s->revalidates)
         return p->stopping || s->plan != p->plan;
     if (backend_slot == UINT32_MAX)
-        return p->stopping || !s->listener->plan;
+        return proxy_listener_overdue(p, s->listener);
     return uses(s, backend_slot) && (p->stopping || s->plan != p->plan);
 }
 

@@ -90,7 +90,7 @@ static bool overdue(const struct l4_tcp *t, uint32_t backend_slot)
     if (!t->listener)
         return false;
     if (backend_slot == UINT32_MAX)
-        return p->stopping || (!t->listener->plan && t->listener->drain_until == 0);
+        return proxy_listener_overdue(p, t->listener);
     return t->slot == backend_slot && (p->stopping || t->plan != p->plan);
 }
 

@@ -42,8 +42,8 @@ void l4_each(const struct proxy *p,
              void (*each)(void *argument, const struct mr_endpoint *client, uint32_t backend_slot, mr_time age,
                           uint64_t bytes),
              void *argument);
-/* Resets the connections of a backend slot whose plan is not the current one, or (UINT32_MAX) those of listeners that were removed and whose
- * drain_until is over; when the instance stops, all of them. UDP flows need none of this: they move to another backend with the next
+/* Resets the connections of a backend slot whose plan is not the current one, or (UINT32_MAX) those of listeners that were removed, or
+ * closed as the instance stops, and whose drain_until is over. UDP flows need none of this: they move to another backend with the next
  * datagram, and end with their listener. */
 void l4_cut(struct proxy *p, uint32_t backend_slot);
 
