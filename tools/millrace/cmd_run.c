@@ -81,8 +81,10 @@ static int serve(struct runtime *r, const sigset_t *set)
     mr_log(MR_LOG_INFO, "run", "ending: connections get %u ms, a second signal ends at once", grace_ms);
     runtime_stop(r);
     mr_time until = runtime_now() + (grace_ms + GRACE_MARGIN_MS) * MR_MILLISECOND;
+    sigset_t again = *set; /* a reload no longer matters, and does not end the grace */
+    sigdelset(&again, SIGHUP);
     while (!runtime_wait(r, 10)) {
-        if (sigtimedwait(set, NULL, &(struct timespec){0}) > 0 && !atomic_exchange(&r->at_once, true))
+        if (sigtimedwait(&again, NULL, &(struct timespec){0}) > 0 && !atomic_exchange(&r->at_once, true))
             mr_log(MR_LOG_INFO, "run", "ending at once");
         if (runtime_now() < until)
             continue;
