@@ -270,12 +270,11 @@ static void an_answer_becomes_lines_and_tables(void **state)
 static void the_proxys_numbers_carry_their_upstream_and_backend(void **state)
 {
     static const char *const lines[] = {
-        "# TYPE millrace_proxy_backend_up gauge\n"
-        "millrace_proxy_backend_up{upstream=\"app\",backend=\"b\\\"1\"} 1\n"
-        "millrace_proxy_backend_up{upstream=\"app\",backend=\"b2\"} 0\n",
+        "# TYPE millrace_proxy_backend_up gauge\nmillrace_proxy_backend_up{upstream=\"app\",backend=\"b\\\"1\"} 1\n",
+        "\nmillrace_proxy_backend_up{upstream=\"app\",backend=\"b2\"} 0\n",
         "\nmillrace_proxy_backend_responses_total{upstream=\"app\",backend=\"b2\",class=\"5xx\"} 9\n",
-        "# TYPE millrace_proxy_backend_requests_total counter\n"
-        "millrace_proxy_backend_requests_total{upstream=\"app\",backend=\"b\\\"1\"} 12\n",
+        "# TYPE millrace_proxy_backend_requests_total counter\n",
+        "\nmillrace_proxy_backend_requests_total{upstream=\"app\",backend=\"b\\\"1\"} 12\n",
         "\nmillrace_proxy_backend_latency_milliseconds{upstream=\"app\",backend=\"b\\\"1\"} 0.125\n",
         "\nmillrace_proxy_upstream_retries_total{upstream=\"app\"} 4\n",
     };
