@@ -10,7 +10,7 @@
 #include "cache/connection.h"
 #include "tests/support/service_group.h"
 
-#define WORKERS_MAX SERVICE_GROUP_MAX
+#define WORKERS_MAX 2
 
 struct fixture {
     unsigned workers;
