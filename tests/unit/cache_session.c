@@ -15,8 +15,8 @@
 struct fixture {
     unsigned workers;
     struct service_group group;
-    struct mr_worker *w[WORKERS_MAX];
-    struct cache *cache[WORKERS_MAX];
+    struct mr_worker *w[SERVICE_GROUP_MAX];
+    struct cache *cache[SERVICE_GROUP_MAX];
     struct cache_config config;
 };
 
