@@ -40,7 +40,7 @@ static const struct cache_table_type key_type = {key_name};
 
 bool cache_blocked_start(struct cache *cache)
 {
-    cache->blocked = cache_memory_alloc(&cache->clients, sizeof *cache->blocked);
+    cache->blocked = memory_alloc(&cache->clients, sizeof *cache->blocked);
     if (!cache->blocked)
         return false;
     *cache->blocked = (struct cache_blocked){0};
@@ -76,13 +76,13 @@ static struct cache_blocked_key *key_make(struct cache *shard, unsigned database
     struct cache_blocked_key *k = key_find(shard, database, key);
     struct cache_table *t = &shard->blocked->keys;
     size_t bytes = sizeof *k + key.length + 1;
-    if (k || !(k = cache_memory_alloc(&shard->waiting, bytes)))
+    if (k || !(k = memory_alloc(&shard->waiting, bytes)))
         return k;
     *k = (struct cache_blocked_key){.end = &k->first, .length = (uint16_t)(key.length + 1)};
     name_make(k->name, database, key);
     if (cache_table_insert(t, cache_table_hash(t, k->name, k->length), k))
         return k;
-    cache_memory_free(&shard->waiting, k, bytes);
+    memory_free(&shard->waiting, k, bytes);
     return NULL;
 }
 
@@ -92,7 +92,7 @@ static void key_end(struct cache *shard, struct cache_blocked_key *k)
     if (k->first || k->ready)
         return;
     cache_table_remove(t, cache_table_hash(t, k->name, k->length), k->name, k->length);
-    cache_memory_free(&shard->waiting, k, sizeof *k + k->length);
+    memory_free(&shard->waiting, k, sizeof *k + k->length);
 }
 
 /* -- waiters --------------------------------------------------------------------------------------------------------------- */
@@ -106,7 +106,7 @@ static void waiter_remove(struct cache *shard, struct cache_waiter *w)
     else
         k->end = w->link;
     shard->waiters--;
-    cache_memory_free(&shard->waiting, w, sizeof *w);
+    memory_free(&shard->waiting, w, sizeof *w);
     key_end(shard, k);
 }
 
@@ -128,7 +128,7 @@ static bool waiter_add(struct cache_connection *c, struct cache *shard, unsigned
     for (struct cache_waiter *w = c->waiters; w; w = w->of_connection)
         if (w->key == k)
             return true; /* the same key twice */
-    struct cache_waiter *w = cache_memory_alloc(&shard->waiting, sizeof *w);
+    struct cache_waiter *w = memory_alloc(&shard->waiting, sizeof *w);
     if (!w) {
         key_end(shard, k);
         return false;
@@ -236,7 +236,7 @@ struct wake {
 
 static void wake_returned(struct cache *here, struct cache_item *item)
 {
-    cache_memory_free(&here->clients, item, sizeof(struct wake));
+    memory_free(&here->clients, item, sizeof(struct wake));
 }
 
 /* On the worker of the client. Connections are never freed, so that looking at a stale one is safe. */
@@ -257,7 +257,7 @@ static void waiter_wake(struct cache *shard, struct cache_waiter *w)
         cache_connection_run(c);
         return;
     }
-    struct wake *m = cache_memory_alloc(&shard->clients, sizeof *m);
+    struct wake *m = memory_alloc(&shard->clients, sizeof *m);
     if (!m)
         return; /* it waits on; the next element wakes it */
     *m = (struct wake){.item.run = wake_arrived, .shard = shard, .connection = c, .client = w->client};

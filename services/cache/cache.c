@@ -263,8 +263,8 @@ static void *zeroed_pages(size_t bytes)
 static void cache_destroy(struct cache *cache)
 {
     cache_store_release(&cache->store);
-    cache_memory_release(&cache->clients);
-    cache_memory_release(&cache->waiting);
+    memory_release(&cache->clients);
+    memory_release(&cache->waiting);
     cache_watch_release(cache);
     if (cache->argv)
         munmap(cache->argv, CACHE_ARGUMENTS_MAX * sizeof *cache->argv);
@@ -301,10 +301,10 @@ static int memory_start(struct cache *cache)
         return MR_ERROR_INVALID;
     }
     if (!cache_store_init(&cache->store, limit, config->policy, cache->shared->secret, mr_random(cache->worker)) ||
-        !cache_memory_init(&cache->clients, 2 * config->client_memory_max, config->client_memory_max) ||
-        !cache_memory_init(&cache->waiting, config->client_memory_max, config->client_memory_max / 4))
+        !memory_init(&cache->clients, 2 * config->client_memory_max, config->client_memory_max) ||
+        !memory_init(&cache->waiting, config->client_memory_max, config->client_memory_max / 4))
         return MR_ERROR_NO_MEMORY;
-    cache->clients.shard = &cache->store.memory;
+    cache->clients.partner = &cache->store.memory;
     cache->store.listener = (struct cache_store_listener){.changed = changed, .removed = removed, .owner = cache};
     cache->store.type_limits = &cache->settings.limits;
     cache->argv = zeroed_pages(CACHE_ARGUMENTS_MAX * sizeof *cache->argv);

@@ -106,8 +106,8 @@ struct cache {
     uint64_t memcached_flush_ms; /* when flush_all takes effect here, Unix; 0: none is due */
 
     struct cache_store store;
-    struct cache_memory clients; /* queries, replies, messages, everything a connection holds */
-    struct cache_memory waiting; /* who waits for keys of this shard: of whoever has the shard, our worker or who holds it */
+    struct memory clients; /* queries, replies, messages, everything a connection holds */
+    struct memory waiting; /* who waits for keys of this shard: of whoever has the shard, our worker or who holds it */
 
     /* Time: Unix ms = monotonic + offset, looked at once a second. */
     int64_t unix_offset_ns;
@@ -158,7 +158,7 @@ struct cache {
     uint64_t *command_calls;      /* by position in the table: INFO commandstats */
     uint64_t *command_us;
     struct cache_error_count errors[CACHE_ERROR_CODES]; /* INFO errorstats; those that come too late have no row */
-    uint64_t counters_before[CACHE_COUNTERS]; /* when CONFIG RESETSTAT was said: INFO shows what came since */
+    uint64_t counters_before[CACHE_COUNTERS];           /* when CONFIG RESETSTAT was said: INFO shows what came since */
 
     /* shard/ */
     struct cache_item *outbox[CACHE_WORKERS_MAX], **outbox_end[CACHE_WORKERS_MAX];

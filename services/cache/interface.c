@@ -86,7 +86,7 @@ static void finished(struct cache *here, struct cache_request *r, void *context)
     if (reply_flatten(here, &r->reply, &text))
         answer_parse(text.data, text.length, &answer);
     asked->done(asked->context, &answer);
-    cache_memory_free(&here->clients, asked, sizeof *asked);
+    memory_free(&here->clients, asked, sizeof *asked);
 }
 
 static bool may_be_asked(const struct cache_command *c)
@@ -114,13 +114,13 @@ int mr_cache_command(struct mr_cache *c, unsigned argc, const struct mr_span *sp
     uint64_t shards = fits && may_be_asked(command) ? cache_command_shards(cache, command, argv, argc) : 0;
     if (!shards || shards & (shards - 1))
         return MR_ERROR_INVALID;
-    struct asked *asked = cache_memory_alloc(&cache->clients, sizeof *asked);
+    struct asked *asked = memory_alloc(&cache->clients, sizeof *asked);
     if (!asked)
         return MR_ERROR_NO_MEMORY;
     *asked = (struct asked){.done = done, .context = context};
     if (cache_request_ask(cache, command, argv, argc, (unsigned)__builtin_ctzll(shards), finished, asked))
         return MR_OK;
-    cache_memory_free(&cache->clients, asked, sizeof *asked);
+    memory_free(&cache->clients, asked, sizeof *asked);
     return MR_ERROR_NO_MEMORY;
 }
 

@@ -5,8 +5,10 @@
 
 #include <stdint.h>
 
+#include "memory/memory.h"
+
 /* Fixed. */
-#define CACHE_ALLOC_MAX     (UINT32_C(64) << 10) /* one allocation; whatever is larger is made of pieces */
+#define CACHE_ALLOC_MAX     MEMORY_PAGE_BYTES    /* one allocation; whatever is larger is made of pieces */
 #define CACHE_KEY_MAX       (UINT32_C(16) << 10) /* a key, a hash field, a member of a set or sorted set, a channel */
 #define CACHE_VALUE_MAX     (UINT64_C(512) << 20) /* a string value, a list element, the value of a hash field: as Redis */
 #define CACHE_SMALL_MAX     (UINT32_C(16) << 10) /* an argument up to this is one span; longer ones arrive as a rope */

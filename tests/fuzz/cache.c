@@ -251,7 +251,7 @@ static void world_check(const struct world *world)
 {
     for (unsigned i = 0; i < world->workers; i++) {
         cache_store_check(&world->cache[i]->store);
-        cache_memory_check(&world->cache[i]->clients);
+        memory_check(&world->cache[i]->clients);
         for (uint32_t k = 0; k < world->cache[i]->connections_used; k++)
             cache_connection_check(&world->cache[i]->connections[k]);
     }

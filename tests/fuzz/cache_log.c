@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cache/durable/crc32c.h"
 #include "cache/durable/folder.h"
 #include "cache/durable/load.h"
+#include "checksum/crc32c.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -54,7 +54,7 @@ static void file_mend(uint8_t *bytes, size_t n, enum cache_file_kind kind)
         store32(r + 4, (uint32_t)words);
         store64(r + 8, h.id + at);
         if (r[23] < 250) /* some stay damaged */
-            store32(r, cache_crc32c(0, r + 4, CACHE_RECORD_HEADER_BYTES - 4 + words * 8));
+            store32(r, crc32c(0, r + 4, CACHE_RECORD_HEADER_BYTES - 4 + words * 8));
         at += CACHE_RECORD_HEADER_BYTES + words * 8;
     }
 }

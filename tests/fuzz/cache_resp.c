@@ -10,7 +10,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define ARGUMENTS_MAX 4096
 
-static struct cache_memory memory;
+static struct memory memory;
 static const struct cache_resp_limits limits[] = {
     {CACHE_ARGUMENTS_MAX, 256, CACHE_VALUE_MAX},
     {10, 64, 16384},
@@ -114,7 +114,7 @@ static size_t one_command(const uint8_t *data, size_t size, unsigned *seed, cons
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    if (!memory.base && !memory.region_bytes && !cache_memory_init(&memory, UINT64_C(64) << 20, UINT64_C(60) << 20))
+    if (!memory.base && !memory.region_bytes && !memory_init(&memory, UINT64_C(64) << 20, UINT64_C(60) << 20))
         abort();
     if (size < 1 || size > ARGUMENTS_MAX)
         return 0;

@@ -103,7 +103,7 @@ static void assert_gone(struct cache_store *s)
     struct cache_table *t = &s->database[0];
     assert_int_equal(t->count, 0);
     assert_int_equal(s->memory.used, cache_table_bytes(t));
-    cache_memory_check(&s->memory);
+    memory_check(&s->memory);
 }
 
 /* Sets. */

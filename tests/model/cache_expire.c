@@ -12,7 +12,7 @@
 #define STEPS   60000
 #define BYTES   (sizeof(struct cache_entry) + sizeof(struct cache_expiry))
 
-static struct cache_memory memory;
+static struct memory memory;
 static struct cache_expire wheel;
 static struct cache_entry *armed[ENTRIES]; /* NULL: not in the wheel */
 static struct mr_random random_numbers;
@@ -50,7 +50,7 @@ static uint64_t random_at_ms(void)
 
 static void entry_add(unsigned i)
 {
-    struct cache_entry *e = cache_memory_alloc(&memory, BYTES);
+    struct cache_entry *e = memory_alloc(&memory, BYTES);
     memset(e, 0, BYTES);
     e->flags = CACHE_ENTRY_EXPIRES;
     cache_entry_expiry(e)->at_ms = random_at_ms();
@@ -61,13 +61,13 @@ static void entry_add(unsigned i)
 static void entry_free(unsigned i)
 {
     memset(armed[i], 0xee, BYTES);
-    cache_memory_free(&memory, armed[i], BYTES);
+    memory_free(&memory, armed[i], BYTES);
     armed[i] = NULL;
 }
 
 static void entry_move(unsigned i)
 {
-    struct cache_entry *from = armed[i], *to = cache_memory_alloc(&memory, BYTES);
+    struct cache_entry *from = armed[i], *to = memory_alloc(&memory, BYTES);
     memcpy(to, from, BYTES);
     entry_free(i);
     armed[i] = to;
@@ -137,7 +137,7 @@ static void agreement_check(void)
 int main(int argument_count, char **arguments)
 {
     mr_random_seed(&random_numbers, support_seed(arguments[0]));
-    bool started = cache_memory_init(&memory, 1 << 20, 1 << 20);
+    bool started = memory_init(&memory, 1 << 20, 1 << 20);
     assert(started);
     for (unsigned round = 0; round < 8; round++) {
         now = round % 2 ? (UINT64_C(1) << 48) - random_ms(46) : random_ms(48); /* odd: the last level comes around */
@@ -163,6 +163,6 @@ int main(int argument_count, char **arguments)
                 entry_free(i);
     }
     printf("%u entries died\n", died);
-    cache_memory_release(&memory);
+    memory_release(&memory);
     return died > 100 ? 0 : 1;
 }

@@ -51,7 +51,7 @@ static int stop(void **state)
 {
     (void)state;
     assert_nothing_left();
-    cache_memory_check(&store.memory);
+    memory_check(&store.memory);
     cache_store_release(&store);
     return 0;
 }

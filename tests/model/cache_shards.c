@@ -8,8 +8,8 @@
 #include "cache/command/table.h"
 #include "cache/connection.h"
 #include "cache/shard/shard.h"
-#include "tests/support/service_group.h"
 #include "tests/support/seed.h"
+#include "tests/support/service_group.h"
 
 #define WORKERS_MAX 4
 #define CLIENTS     12
@@ -431,7 +431,7 @@ static void check_all(void)
 {
     for (unsigned i = 0; i < worker_count; i++) {
         cache_store_check(&caches[i]->store);
-        cache_memory_check(&caches[i]->clients);
+        memory_check(&caches[i]->clients);
         for (uint32_t k = 0; k < caches[i]->connections_used; k++)
             cache_connection_check(&caches[i]->connections[k]);
     }

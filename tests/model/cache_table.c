@@ -19,7 +19,7 @@ struct item {
 static struct item items[ITEMS], twins[ITEMS]; /* a twin takes its item's place when it moves */
 static bool moved[ITEMS];
 static uint32_t present_count;
-static struct cache_memory memory;
+static struct memory memory;
 static struct cache_table table;
 static struct mr_random random_numbers;
 static const uint64_t secret[2] = {0x0123456789abcdef, 0xfedcba9876543210};
@@ -52,7 +52,7 @@ static void insert(uint32_t n)
 {
     if (items[n].present)
         return;
-    uint64_t cost = cache_table_insert_cost(&table, 1), used = memory.used, room = cache_memory_room(&memory);
+    uint64_t cost = cache_table_insert_cost(&table, 1), used = memory.used, room = memory_room(&memory);
     bool inserted = cache_table_insert(&table, hash_of(n), current(n));
     assert(inserted || room < cost);
     assert(memory.used <= used + cost);
@@ -176,7 +176,7 @@ static void take_apart(void)
 int main(void)
 {
     mr_random_seed(&random_numbers, support_seed("model-cache_table"));
-    bool ok = cache_memory_init(&memory, UINT64_C(64) << 20, UINT64_MAX);
+    bool ok = memory_init(&memory, UINT64_C(64) << 20, UINT64_MAX);
     assert(ok);
     cache_table_init(&table, &memory, &type, secret);
     for (uint32_t n = 0; n < ITEMS; n++)
@@ -205,6 +205,6 @@ int main(void)
     assert(table.count == 0 && memory.used == 0);
     printf("%u scans ended, %u buckets at most\n", scans_done, buckets_most);
     assert(scans_done > 20 && buckets_most > 1100);
-    cache_memory_release(&memory);
+    memory_release(&memory);
     return 0;
 }

@@ -8,8 +8,8 @@
 
 #include "cache/cache.h"
 #include "cache/connection.h"
-#include "tests/support/service_group.h"
 #include "tests/support/seed.h"
+#include "tests/support/service_group.h"
 
 #define WORKERS  3
 #define CLIENTS  4    /* of each worker */
@@ -224,7 +224,7 @@ static void stop(void)
     settle();
     for (unsigned i = 0; i < WORKERS; i++) {
         cache_store_check(&threads[i].cache->store);
-        cache_memory_check(&threads[i].cache->clients);
+        memory_check(&threads[i].cache->clients);
         assert(!threads[i].cache->connections_open && !threads[i].cache->waiters && !threads[i].cache->holder);
     }
     service_group_end(&group);

@@ -38,7 +38,7 @@ static struct cache *instance_create(struct cache_session *s, unsigned index, co
     c->now_ms = o->now_ms ? o->now_ms : SOME_DAY_MS;
     if (!cache_store_init(&c->store, o->memory_max ? o->memory_max : UINT64_C(64) << 20,
                           o->policy ? o->policy : "noeviction", secret, index + 1) ||
-        !cache_memory_init(&c->clients, CLIENT_BYTES * 2, CLIENT_BYTES))
+        !memory_init(&c->clients, CLIENT_BYTES * 2, CLIENT_BYTES))
         abort();
     c->store.type_limits = &c->settings.limits;
     cache_store_turn(&c->store, c->now_ms);
@@ -48,7 +48,7 @@ static struct cache *instance_create(struct cache_session *s, unsigned index, co
 static void instance_free(struct cache *c)
 {
     cache_store_release(&c->store);
-    cache_memory_release(&c->clients);
+    memory_release(&c->clients);
     free(c->counters);
     free(c->command_calls);
     free(c->command_us);
@@ -283,6 +283,6 @@ void cache_session_check(struct cache_session *s)
 {
     for (unsigned i = 0; i < s->shared.workers; i++) {
         cache_store_check(&s->shared.instance[i]->store);
-        cache_memory_check(&s->shared.instance[i]->clients);
+        memory_check(&s->shared.instance[i]->clients);
     }
 }

@@ -242,7 +242,7 @@ static void long_values_are_ropes_and_go_with_the_hash(void **state)
     static uint8_t bytes[200000];
     if (several_shards())
         return;
-    struct cache_memory *m = &only_store()->memory;
+    struct memory *m = &only_store()->memory;
     uint64_t before = m->used;
     size_t n;
     for (unsigned i = 0; i < 2; i++)

@@ -7,13 +7,13 @@
 
 #include "cache/type/compact.h"
 
-static struct cache_memory memory;
+static struct memory memory;
 static struct cache_compact *compact;
 
 static int start(void **state)
 {
     (void)state;
-    if (!cache_memory_init(&memory, 16 << 20, 16 << 20))
+    if (!memory_init(&memory, 16 << 20, 16 << 20))
         return -1;
     compact = cache_compact_create(&memory, 64);
     return compact ? 0 : -1;
@@ -24,8 +24,8 @@ static int stop(void **state)
     (void)state;
     cache_compact_free(&memory, compact);
     bool clean = memory.used == 0;
-    cache_memory_check(&memory);
-    cache_memory_release(&memory);
+    memory_check(&memory);
+    memory_release(&memory);
     return clean ? 0 : -1;
 }
 
@@ -182,11 +182,11 @@ static void refused_growth_leaves_everything_as_it_was(void **state)
 static void nothing_grows_past_the_largest_allocation(void **state)
 {
     (void)state;
-    static const uint8_t bytes[CACHE_MEMORY_LARGEST];
+    static const uint8_t bytes[MEMORY_LARGEST];
     assert_false(cache_compact_insert(&memory, &compact, 0, bytes, sizeof bytes));
-    size_t fits = CACHE_MEMORY_LARGEST - sizeof(struct cache_compact) - 8;
+    size_t fits = MEMORY_LARGEST - sizeof(struct cache_compact) - 8;
     assert_true(cache_compact_insert(&memory, &compact, 0, bytes, fits));
-    assert_int_equal(compact->used, CACHE_MEMORY_LARGEST);
+    assert_int_equal(compact->used, MEMORY_LARGEST);
     assert_false(cache_compact_insert(&memory, &compact, 0, "", 0));
     assert_int_equal(compact->count, 1);
 }

@@ -63,7 +63,7 @@ static void check_all(struct fixture *f)
 {
     for (unsigned i = 0; i < f->workers; i++) {
         cache_store_check(&f->cache[i]->store);
-        cache_memory_check(&f->cache[i]->clients);
+        memory_check(&f->cache[i]->clients);
         for (uint32_t k = 0; k < f->cache[i]->connections_used; k++)
             cache_connection_check(&f->cache[i]->connections[k]);
     }

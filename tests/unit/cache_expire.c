@@ -10,13 +10,13 @@
 #define BYTES   (sizeof(struct cache_entry) + sizeof(struct cache_expiry))
 #define FOREVER (UINT64_C(1) << 48)
 
-static struct cache_memory memory;
+static struct memory memory;
 static struct cache_expire wheel;
 
 static int start(void **state)
 {
     (void)state;
-    assert_true(cache_memory_init(&memory, 64 << 20, 64 << 20));
+    assert_true(memory_init(&memory, 64 << 20, 64 << 20));
     cache_expire_init(&wheel, memory.base, NOW);
     cache_expire_check(&wheel);
     return 0;
@@ -26,13 +26,13 @@ static int stop(void **state)
 {
     (void)state;
     cache_expire_check(&wheel);
-    cache_memory_release(&memory);
+    memory_release(&memory);
     return 0;
 }
 
 static struct cache_entry *entry(uint64_t at_ms)
 {
-    struct cache_entry *e = cache_memory_alloc(&memory, BYTES);
+    struct cache_entry *e = memory_alloc(&memory, BYTES);
     assert_non_null(e);
     memset(e, 0, BYTES);
     e->flags = CACHE_ENTRY_EXPIRES;
@@ -149,10 +149,10 @@ static void moved_entry_dies_at_its_new_place(void **state)
     for (unsigned i = 0; i < 3; i++)
         e[i] = added(NOW + 70000);
     for (unsigned i = 0; i < 3; i++) {
-        struct cache_entry *to = cache_memory_alloc(&memory, BYTES), *from = e[i];
+        struct cache_entry *to = memory_alloc(&memory, BYTES), *from = e[i];
         memcpy(to, from, BYTES);
         memset(from, 0xee, BYTES);
-        cache_memory_free(&memory, from, BYTES);
+        memory_free(&memory, from, BYTES);
         cache_expire_moved(&wheel, from, to);
         cache_expire_check(&wheel);
         e[i] = to;
@@ -223,7 +223,7 @@ static void first_of_an_open_slot_can_be_removed_and_moved(void **state)
     cache_expire_check(&wheel);
     cache_expire_remove(&wheel, e[2]); /* first now: the last one in was the first out */
     cache_expire_check(&wheel);
-    struct cache_entry *to = cache_memory_alloc(&memory, BYTES);
+    struct cache_entry *to = memory_alloc(&memory, BYTES);
     memcpy(to, e[1], BYTES);
     cache_expire_moved(&wheel, e[1], to);
     cache_expire_check(&wheel);

@@ -14,9 +14,9 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "cache/durable/crc32c.h"
 #include "cache/durable/folder.h"
 #include "cache/durable/log_state.h"
+#include "checksum/crc32c.h"
 #include "tests/support/log_world.h"
 
 /* Wrapped system calls. */
@@ -153,13 +153,13 @@ static void file_flip(const char *folder, const char *name, uint64_t offset)
 static void crc32c_is_that_of_rfc_3720(void **state)
 {
     uint8_t bytes[32] = {0};
-    assert_int_equal(cache_crc32c(0, bytes, 32), 0x8a9136aa);
+    assert_int_equal(crc32c(0, bytes, 32), 0x8a9136aa);
     memset(bytes, 0xff, 32);
-    assert_int_equal(cache_crc32c(0, bytes, 32), 0x62a8ab43);
+    assert_int_equal(crc32c(0, bytes, 32), 0x62a8ab43);
     for (int i = 0; i < 32; i++)
         bytes[i] = (uint8_t)i;
-    assert_int_equal(cache_crc32c(0, bytes, 32), 0x46dd794e);
-    assert_int_equal(cache_crc32c(cache_crc32c(0, bytes, 11), bytes + 11, 21), 0x46dd794e);
+    assert_int_equal(crc32c(0, bytes, 32), 0x46dd794e);
+    assert_int_equal(crc32c(crc32c(0, bytes, 11), bytes + 11, 21), 0x46dd794e);
 }
 
 static void payload_malformed_is_refused(void **state)

@@ -11,20 +11,20 @@
 
 #define ARGUMENTS 40
 
-static struct cache_memory memory;
+static struct memory memory;
 static uint8_t bytes[300000]; /* what arguments are cut from */
 
 static int set_up(void **state)
 {
     for (size_t i = 0; i < sizeof bytes; i++)
         bytes[i] = (uint8_t)(i * 13 + i / 255);
-    assert_true(cache_memory_init(&memory, UINT64_C(64) << 20, UINT64_C(32) << 20));
+    assert_true(memory_init(&memory, UINT64_C(64) << 20, UINT64_C(32) << 20));
     return 0;
 }
 
 static int tear_down(void **state)
 {
-    cache_memory_release(&memory);
+    memory_release(&memory);
     return 0;
 }
 

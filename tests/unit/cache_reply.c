@@ -10,21 +10,21 @@
 #include "cache/store/store.h"
 
 static struct cache_store store;
-static struct cache_memory memory; /* of blocks */
+static struct memory memory; /* of blocks */
 static uint8_t scratch[256];
 
 static int set_up(void **state)
 {
     static const uint64_t secret[2] = {1, 2};
     assert_true(cache_store_init(&store, UINT64_C(64) << 20, "noeviction", secret, 3));
-    assert_true(cache_memory_init(&memory, UINT64_C(64) << 20, UINT64_C(32) << 20));
+    assert_true(memory_init(&memory, UINT64_C(64) << 20, UINT64_C(32) << 20));
     cache_store_turn(&store, 1000000);
     return 0;
 }
 
 static int tear_down(void **state)
 {
-    cache_memory_release(&memory);
+    memory_release(&memory);
     cache_store_release(&store);
     return 0;
 }

@@ -10,7 +10,7 @@
 
 #include "cache/resp/resp_wire.h"
 
-static struct cache_memory memory;
+static struct memory memory;
 static struct cache_argument argv[64];
 
 static const struct cache_resp_limits limits = {CACHE_ARGUMENTS_MAX, 100, CACHE_VALUE_MAX};
@@ -150,13 +150,13 @@ static int set_up(void **state)
     guard = mmap(NULL, guard_bytes + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     assert_ptr_not_equal(guard, MAP_FAILED);
     assert_int_equal(mprotect(guard + guard_bytes, page, PROT_NONE), 0);
-    assert_true(cache_memory_init(&memory, UINT64_C(64) << 20, UINT64_C(48) << 20));
+    assert_true(memory_init(&memory, UINT64_C(64) << 20, UINT64_C(48) << 20));
     return 0;
 }
 
 static int tear_down(void **state)
 {
-    cache_memory_release(&memory);
+    memory_release(&memory);
     return munmap(guard, guard_bytes + (size_t)sysconf(_SC_PAGESIZE));
 }
 

@@ -12,7 +12,7 @@
 #define EXTENT       ((uint64_t)CACHE_EXTENT_BYTES)
 #define PATTERN_SIZE (4 * MIB)
 
-static struct cache_memory memory;
+static struct memory memory;
 static uint8_t *pattern; /* no two places look alike */
 static uint8_t *scratch;
 
@@ -39,7 +39,7 @@ static int pattern_free(void **state)
 
 static struct cache_rope *start(uint64_t limit)
 {
-    assert_true(cache_memory_init(&memory, 1024 * MIB, limit));
+    assert_true(memory_init(&memory, 1024 * MIB, limit));
     struct cache_rope *r = cache_rope_create(&memory);
     assert_non_null(r);
     return r;
@@ -53,10 +53,10 @@ static void free_all(struct cache_rope *r)
 
 static void stop(void)
 {
-    cache_memory_check(&memory);
+    memory_check(&memory);
     assert_int_equal(memory.used, 0);
     assert_int_equal(memory.allocations, 0);
-    cache_memory_release(&memory);
+    memory_release(&memory);
 }
 
 /* The rope holds the first `n` bytes of the pattern, and is counted for what it says. */
@@ -172,7 +172,7 @@ static void append_into_a_full_region_changes_no_byte(void **state)
 {
     /* The limit allows it, but pages run out midway: what was taken is given back. */
     (void)state;
-    assert_true(cache_memory_init(&memory, 8 * CACHE_ALLOC_MAX, UINT64_MAX));
+    assert_true(memory_init(&memory, 8 * CACHE_ALLOC_MAX, UINT64_MAX));
     struct cache_rope *r = cache_rope_create(&memory);
     assert_false(cache_rope_append(r, pattern, 12 * EXTENT));
     rope_is(r, 0);
@@ -181,7 +181,7 @@ static void append_into_a_full_region_changes_no_byte(void **state)
     assert_false(cache_rope_append(r, pattern + 1000, 12 * EXTENT));
     rope_is(r, 1000);
     assert_int_equal(memory.used, cache_rope_bytes(r));
-    cache_memory_check(&memory);
+    memory_check(&memory);
     assert_true(cache_rope_append(r, pattern + 1000, 3 * EXTENT));
     rope_is(r, 1000 + 3 * EXTENT);
     free_all(r);
@@ -307,7 +307,7 @@ static void share_costs_no_extent_and_outlives_the_first(void **state)
     rope_is(b, 10 * EXTENT + 1);
     assert_int_equal(memory.used, cache_rope_bytes(b));
     /* Without room for the second rope there is none. */
-    memory.limit = memory.used + cache_memory_cost(sizeof *b);
+    memory.limit = memory.used + memory_cost(sizeof *b);
     assert_null(cache_rope_share(b, &memory));
     assert_int_equal(memory.used, cache_rope_bytes(b));
     free_all(b);
@@ -335,8 +335,8 @@ static void adopted_rope_is_counted_by_the_taker(void **state)
 {
     (void)state;
     struct cache_rope *r = start(8 * MIB);
-    struct cache_memory taker;
-    assert_true(cache_memory_init(&taker, 8 * MIB, 8 * MIB));
+    struct memory taker;
+    assert_true(memory_init(&taker, 8 * MIB, 8 * MIB));
     assert_true(cache_rope_append(r, pattern, 3 * EXTENT + 50));
     struct cache_extent *lent;
     cache_rope_at(r, EXTENT, &lent);
@@ -353,13 +353,13 @@ static void adopted_rope_is_counted_by_the_taker(void **state)
     assert_int_equal(memory.used, cache_extent_cost(EXTENT)); /* the one that is lent: the giver's reply drops it */
     rope_is(r, 3 * EXTENT + 50);
     cache_extent_drop(lent);
-    cache_memory_check(&memory);
-    cache_memory_check(&taker);
+    memory_check(&memory);
+    memory_check(&taker);
     free_all(r);
     assert_int_equal(taker.used, 0);
-    cache_memory_free_home(&memory, cache_memory_foreign_take(&taker, &memory));
-    cache_memory_check(&taker);
-    cache_memory_release(&taker);
+    memory_free_home(&memory, memory_foreign_take(&taker, &memory));
+    memory_check(&taker);
+    memory_release(&taker);
     assert_int_equal(memory.elsewhere, 0);
     stop();
 }
@@ -369,19 +369,19 @@ static void adopt_into_a_full_region_changes_nothing(void **state)
     /* The taker's limit allows it, but its region has no page for the copies of what others hold. */
     (void)state;
     struct cache_rope *r = start(8 * MIB);
-    struct cache_memory taker;
-    assert_true(cache_memory_init(&taker, 2 * CACHE_ALLOC_MAX, UINT64_MAX));
+    struct memory taker;
+    assert_true(memory_init(&taker, 2 * CACHE_ALLOC_MAX, UINT64_MAX));
     assert_true(cache_rope_append(r, pattern, 4 * EXTENT));
     struct cache_rope *other = cache_rope_share(r, &memory);
     uint64_t used = memory.used;
     assert_false(cache_rope_adopt(r, &taker));
     assert_int_equal(taker.used, 0);
     assert_int_equal(memory.used, used);
-    cache_memory_check(&taker);
+    memory_check(&taker);
     rope_is(r, 4 * EXTENT);
     free_all(other);
     free_all(r);
-    cache_memory_release(&taker);
+    memory_release(&taker);
     stop();
 }
 

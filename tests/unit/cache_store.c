@@ -177,7 +177,7 @@ static void empty_set_small_one_allocation(void **state)
 {
     struct fixture *f = *state;
     const struct cache_entry *e = set(f, "12345678", "abcdefgh");
-#ifndef CACHE_MEMORY_MALLOC
+#ifndef MEMORY_MALLOC
     assert_int_equal(cache_entry_bytes(&f->store, e), 48);
 #endif
     assert_int_equal(f->store.memory.used, cache_entry_bytes(&f->store, e) + cache_table_bytes(&f->store.database[0]));

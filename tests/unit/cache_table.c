@@ -8,7 +8,7 @@
 #define ITEMS 20000
 
 struct fixture {
-    struct cache_memory memory;
+    struct memory memory;
     struct cache_table table;
 };
 
@@ -25,7 +25,7 @@ static const struct cache_table_type type = {key_of};
 static int setup(void **state)
 {
     static struct fixture f;
-    assert_true(cache_memory_init(&f.memory, 64 << 20, UINT64_MAX));
+    assert_true(memory_init(&f.memory, 64 << 20, UINT64_MAX));
     cache_table_init(&f.table, &f.memory, &type, secret);
     for (uint64_t i = 0; i < ITEMS; i++)
         keys[i] = i;
@@ -40,7 +40,7 @@ static int teardown(void **state)
     while (t->count)
         cache_table_remove(t, cache_table_hash(t, &keys[t->count - 1], 8), &keys[t->count - 1], 8);
     assert_int_equal(f->memory.used, 0);
-    cache_memory_release(&f->memory);
+    memory_release(&f->memory);
     return 0;
 }
 
@@ -80,7 +80,7 @@ static void small_filled_takes_one_bucket(void **state)
     for (uint64_t i = 0; i < 7; i++)
         assert_true(insert(&f->table, i));
     assert_int_equal(f->table.buckets, 1);
-    assert_int_equal(f->memory.used, cache_memory_cost(64));
+    assert_int_equal(f->memory.used, memory_cost(64));
     assert_int_equal(cache_table_bytes(&f->table), f->memory.used);
 }
 

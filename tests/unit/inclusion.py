@@ -31,6 +31,8 @@ ALLOWED = {
 
 # Folders of services/ that others use as a library, and who may; None: every service.
 SHARED = {
+    'checksum': None,         # CRC-32C
+    'memory': None,           # a worker's memory, counted
     'config': None,           # copies and comparisons of a configuration, by its table of keys
     'http': {'proxy'},        # the codec of messages: what a proxy reads and writes is what the server does
     'cache/evict': {'proxy'}, # who goes first when memory is full

@@ -21,7 +21,7 @@ void cache_transaction_init(struct cache_transaction *t)
 
 static struct cache_effect *effect_add(struct cache *cache, struct cache_effect ***end, unsigned database)
 {
-    struct cache_effect *e = cache_memory_alloc(&cache->clients, sizeof *e);
+    struct cache_effect *e = memory_alloc(&cache->clients, sizeof *e);
     assert(e); /* cache_effects_ready kept room */
     *e = (struct cache_effect){.database = database};
     cache_packed_init(&e->packed, &cache->clients);
@@ -35,7 +35,7 @@ void cache_effects_free(struct cache *cache, struct cache_effect *e)
     while (e) {
         struct cache_effect *next = e->next;
         cache_packed_free(&e->packed);
-        cache_memory_free(&cache->clients, e, sizeof *e);
+        memory_free(&cache->clients, e, sizeof *e);
         e = next;
     }
 }
@@ -130,7 +130,7 @@ bool cache_effects_ready(struct cache_call *call, bool *refused)
         *refused = call->blind = true;
         return false;
     }
-    if (!cache_log_ready(cache->log) || cache_memory_room(&cache->clients) < CLIENTS_RESERVE)
+    if (!cache_log_ready(cache->log) || memory_room(&cache->clients) < CLIENTS_RESERVE)
         return false;
     if (__builtin_expect(cache_snapshot_running(cache->log), 0) && keys_busy(call))
         return false;

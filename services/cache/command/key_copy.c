@@ -26,7 +26,7 @@ static struct cache_entry *rope_put(struct cache_store *to, unsigned database, s
 }
 
 /* The bytes anew, in the memory of another shard. NULL: no memory. */
-static struct cache_rope *rope_of(struct cache_memory *m, const struct cache_entry *e)
+static struct cache_rope *rope_of(struct memory *m, const struct cache_entry *e)
 {
     struct cache_rope *r = cache_rope_create(m);
     char digits[24];

@@ -24,7 +24,7 @@ struct text {
 };
 
 struct lcs {
-    struct cache_memory *memory;
+    struct memory *memory;
     struct text a, b;
     uint32_t *row; /* of the shorter */
     uint32_t row_bytes;
@@ -55,9 +55,9 @@ static inline uint8_t text_at(struct text *t, uint64_t i)
 static void lcs_free(struct lcs *l)
 {
     for (unsigned i = 0; i < l->chunks; i++)
-        cache_memory_free(l->memory, l->chunk[i], CHUNK_BYTES);
+        memory_free(l->memory, l->chunk[i], CHUNK_BYTES);
     if (l->row)
-        cache_memory_free(l->memory, l->row, l->row_bytes);
+        memory_free(l->memory, l->row, l->row_bytes);
 }
 
 static inline uint64_t cell(const struct lcs *l, uint64_t i, uint64_t j)
@@ -81,13 +81,13 @@ static bool lcs_allocate(struct lcs *l, bool way_back)
 {
     uint64_t shorter = l->a.length < l->b.length ? l->a.length : l->b.length;
     l->row_bytes = (uint32_t)((shorter + 1) * sizeof *l->row);
-    l->row = cache_memory_alloc(l->memory, l->row_bytes);
+    l->row = memory_alloc(l->memory, l->row_bytes);
     if (!l->row)
         return false;
     memset(l->row, 0, l->row_bytes);
     uint64_t cells = way_back ? l->a.length * l->b.length : 0;
     for (uint64_t done = 0; done < cells; done += CHUNK_CELLS) {
-        uint8_t *chunk = cache_memory_alloc(l->memory, CHUNK_BYTES);
+        uint8_t *chunk = memory_alloc(l->memory, CHUNK_BYTES);
         if (!chunk)
             return false;
         memset(chunk, 0, CHUNK_BYTES);

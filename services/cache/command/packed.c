@@ -51,7 +51,7 @@ static void record_set_rope(struct record *r, struct cache_rope *rope, uint32_t 
     memcpy(r->data, &rope, sizeof rope);
 }
 
-void cache_packed_init(struct cache_packed *p, struct cache_memory *blocks)
+void cache_packed_init(struct cache_packed *p, struct memory *blocks)
 {
     *p = (struct cache_packed){.memory = blocks};
 }
@@ -62,7 +62,7 @@ static bool block_add(struct cache_packed *p, uint32_t need)
     bytes = bytes < BLOCK_BYTES_MAX ? bytes : BLOCK_BYTES_MAX;
     while (bytes < need + sizeof(struct cache_packed_block))
         bytes *= 2;
-    struct cache_packed_block *b = cache_memory_alloc(p->memory, bytes);
+    struct cache_packed_block *b = memory_alloc(p->memory, bytes);
     if (!b)
         return false;
     b->next = NULL;
@@ -93,10 +93,10 @@ static void rope_free(struct cache_rope *rope)
 }
 
 /* Our shard's, while another worker runs on it: it waits until the shard is back. */
-static void rope_let_go(struct cache_memory *memory, struct cache_rope *rope)
+static void rope_let_go(struct memory *memory, struct cache_rope *rope)
 {
-    struct cache_memory *m = rope->memory;
-    if (m != memory->shard || !m->away) {
+    struct memory *m = rope->memory;
+    if (m != memory->partner || !m->away) {
         rope_free(rope);
         return;
     }
@@ -104,7 +104,7 @@ static void rope_let_go(struct cache_memory *memory, struct cache_rope *rope)
     m->left = rope;
 }
 
-void cache_packed_returned(struct cache_memory *m)
+void cache_packed_returned(struct memory *m)
 {
     struct cache_rope *rope = m->left;
     m->left = NULL;
@@ -115,7 +115,7 @@ void cache_packed_returned(struct cache_memory *m)
     }
 }
 
-bool cache_packed_begin(struct cache_packed *p, uint32_t length, struct cache_memory *ropes)
+bool cache_packed_begin(struct cache_packed *p, uint32_t length, struct memory *ropes)
 {
     assert(p->missing == 0);
     struct cache_rope *rope = NULL;
@@ -226,7 +226,7 @@ void cache_packed_free(struct cache_packed *p)
                 rope_let_go(p->memory, record_rope(r));
     for (b = p->first; b;) {
         struct cache_packed_block *next = b->next;
-        cache_memory_free(p->memory, b, b->capacity + sizeof *b);
+        memory_free(p->memory, b, b->capacity + sizeof *b);
         b = next;
     }
     cache_packed_init(p, p->memory);

@@ -11,7 +11,7 @@
 struct cache_packed_block;
 
 struct cache_packed {
-    struct cache_memory *memory; /* of the blocks */
+    struct memory *memory; /* of the blocks */
     struct cache_packed_block *first, *last;
     uint32_t argc;           /* arguments complete */
     uint64_t bytes;          /* of memory held by blocks */
@@ -21,9 +21,9 @@ struct cache_packed {
     uint8_t *at;             /* ... where its next bytes go, when it is none */
 };
 
-void cache_packed_init(struct cache_packed *p, struct cache_memory *blocks);
+void cache_packed_init(struct cache_packed *p, struct memory *blocks);
 /* Begins an argument of `length` bytes; a long one becomes a rope in `ropes`. False: no memory. */
-bool cache_packed_begin(struct cache_packed *p, uint32_t length, struct cache_memory *ropes);
+bool cache_packed_begin(struct cache_packed *p, uint32_t length, struct memory *ropes);
 /* Gives the next bytes of it, at most what is missing; false: no memory. */
 bool cache_packed_append(struct cache_packed *p, const void *data, size_t n);
 bool cache_packed_add(struct cache_packed *p, const struct cache_argument *a); /* whole; takes a rope over */
@@ -34,7 +34,7 @@ void cache_packed_arguments(const struct cache_packed *p, struct cache_argument 
 /* Frees all that was not taken over (see cache_packed_taken). */
 void cache_packed_free(struct cache_packed *p);
 /* A shard's memory is its worker's again: frees the ropes that packed commands let go meanwhile. */
-void cache_packed_returned(struct cache_memory *m);
+void cache_packed_returned(struct memory *m);
 /* After a call: notes which ropes of argv (as filled by cache_packed_arguments) were taken over. */
 void cache_packed_taken(struct cache_packed *p, const struct cache_argument *argv);
 

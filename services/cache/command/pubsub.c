@@ -44,7 +44,7 @@ static const struct cache_table_type topic_type = {topic_key};
 
 bool cache_pubsub_start(struct cache *cache)
 {
-    struct cache_pubsub *p = cache->pubsub = cache_memory_alloc(&cache->clients, sizeof *p);
+    struct cache_pubsub *p = cache->pubsub = memory_alloc(&cache->clients, sizeof *p);
     if (!p)
         return false;
     *p = (struct cache_pubsub){0};
@@ -66,12 +66,12 @@ static struct topic *topic_make(struct cache *cache, enum kind kind, struct mr_s
     struct cache_table *table = &cache->pubsub->topics[kind];
     struct topic **all = &cache->pubsub->all[kind];
     struct topic *t = topic_find(cache, kind, name);
-    if (t || !(t = cache_memory_alloc(&cache->clients, sizeof *t + name.length)))
+    if (t || !(t = memory_alloc(&cache->clients, sizeof *t + name.length)))
         return t;
     *t = (struct topic){.next = *all, .link = all, .length = (uint32_t)name.length};
     memcpy(t->name, name.data, name.length);
     if (!cache_table_insert(table, cache_table_hash(table, t->name, t->length), t)) {
-        cache_memory_free(&cache->clients, t, sizeof *t + name.length);
+        memory_free(&cache->clients, t, sizeof *t + name.length);
         return NULL;
     }
     if (*all)
@@ -87,7 +87,7 @@ static void topic_end(struct cache *cache, enum kind kind, struct topic *t)
     *t->link = t->next;
     if (t->next)
         t->next->link = t->link;
-    cache_memory_free(&cache->clients, t, sizeof *t + t->length);
+    memory_free(&cache->clients, t, sizeof *t + t->length);
 }
 
 static uint32_t *counter_of(struct cache_client *client, enum kind kind)
@@ -102,7 +102,7 @@ static bool subscribe(struct cache *cache, struct cache_client *client, enum kin
     for (struct cache_subscription *s = client->subscriptions; t && s; s = s->of_client)
         if (s->topic == t)
             return true;
-    struct cache_subscription *s = t ? cache_memory_alloc(&cache->clients, sizeof *s) : NULL;
+    struct cache_subscription *s = t ? memory_alloc(&cache->clients, sizeof *s) : NULL;
     if (!s) {
         if (t && !t->first)
             topic_end(cache, kind, t);
@@ -135,7 +135,7 @@ static void unsubscribe(struct cache *cache, struct cache_subscription **link)
         s->next->link = s->link;
     if (--t->count == 0)
         topic_end(cache, s->kind, t);
-    cache_memory_free(&cache->clients, s, sizeof *s);
+    memory_free(&cache->clients, s, sizeof *s);
 }
 
 void cache_client_unsubscribe(struct cache *cache, struct cache_client *client)

@@ -312,7 +312,7 @@ static bool pops_can_be_logged(const struct cache_call *call, const struct cache
 {
     if (!call->cache->log || call->replaying)
         return true;
-    uint64_t room = cache_memory_room(&call->cache->clients);
+    uint64_t room = memory_room(&call->cache->clients);
     uint64_t all = cache_set_type.bytes(e->encoding, cache_entry_value(e)->collection);
     return n <= room / 2 / (CACHE_SMALL_MAX + LOGGED_BYTES) || (room / 2 > all && n <= (room / 2 - all) / LOGGED_BYTES);
 }

@@ -31,7 +31,7 @@ struct cache_slowlog {
 
 bool cache_slowlog_start(struct cache *cache)
 {
-    cache->slowlog = cache_memory_alloc(&cache->clients, sizeof *cache->slowlog);
+    cache->slowlog = memory_alloc(&cache->clients, sizeof *cache->slowlog);
     if (cache->slowlog)
         *cache->slowlog = (struct cache_slowlog){0};
     return cache->slowlog != NULL;
@@ -45,7 +45,7 @@ static void cut(struct cache *cache, uint64_t keep)
     while (*link) {
         struct slow_entry *e = *link;
         *link = e->next;
-        cache_memory_free(&cache->clients, e, e->bytes);
+        memory_free(&cache->clients, e, e->bytes);
         cache->slowlog->count--;
     }
 }
@@ -86,7 +86,7 @@ void cache_slowlog_add(struct cache *cache, const struct cache_call *call, uint6
         used = (uint16_t)(used + n);
     }
     entry.bytes = (uint32_t)sizeof entry + used;
-    struct slow_entry *e = cache->settings.slowlog_length_max ? cache_memory_alloc(&cache->clients, entry.bytes) : NULL;
+    struct slow_entry *e = cache->settings.slowlog_length_max ? memory_alloc(&cache->clients, entry.bytes) : NULL;
     if (!e)
         return;
     entry.id = cache->slowlog->next_id++;

@@ -38,14 +38,13 @@ struct cache_sort_text cache_sort_lookup(const struct cache_call *call, struct m
 
 /* sort_vector.c: items in pieces of memory, sorted in place. */
 struct cache_sort_vector {
-    struct cache_memory *memory;
+    struct memory *memory;
     struct cache_sort_item **piece;
     uint64_t count, capacity;
 };
 #define CACHE_SORT_ITEMS_MAX (UINT64_C(8000) << 10) /* more are refused */
 uint64_t cache_sort_vector_cost(uint64_t items);
-bool cache_sort_vector_init(struct cache_sort_vector *v, struct cache_memory *m,
-                            uint64_t capacity); /* false: no memory */
+bool cache_sort_vector_init(struct cache_sort_vector *v, struct memory *m, uint64_t capacity); /* false: no memory */
 void cache_sort_vector_free(struct cache_sort_vector *v);
 struct cache_sort_item *cache_sort_vector_at(const struct cache_sort_vector *v, uint64_t i);
 void cache_sort_vector_sort(struct cache_sort_vector *v, bool alpha, bool descending);

@@ -4,8 +4,8 @@
 
 #define PIECE_ITEMS 1024
 
-_Static_assert(PIECE_ITEMS * sizeof(struct cache_sort_item) <= CACHE_MEMORY_LARGEST, "a piece is one allocation");
-_Static_assert(CACHE_SORT_ITEMS_MAX / PIECE_ITEMS * sizeof(void *) <= CACHE_MEMORY_LARGEST, "so is the list of pieces");
+_Static_assert(PIECE_ITEMS * sizeof(struct cache_sort_item) <= MEMORY_LARGEST, "a piece is one allocation");
+_Static_assert(CACHE_SORT_ITEMS_MAX / PIECE_ITEMS * sizeof(void *) <= MEMORY_LARGEST, "so is the list of pieces");
 
 static uint64_t pieces_of(uint64_t items)
 {
@@ -25,19 +25,19 @@ uint64_t cache_sort_vector_cost(uint64_t items)
     return bytes + bytes / 4 + CACHE_ALLOC_MAX;
 }
 
-bool cache_sort_vector_init(struct cache_sort_vector *v, struct cache_memory *m, uint64_t capacity)
+bool cache_sort_vector_init(struct cache_sort_vector *v, struct memory *m, uint64_t capacity)
 {
     *v = (struct cache_sort_vector){.memory = m, .capacity = capacity};
     uint64_t pieces = pieces_of(capacity);
     if (!pieces)
         return true;
-    v->piece = cache_memory_alloc(m, pieces * sizeof(*v->piece));
+    v->piece = memory_alloc(m, pieces * sizeof(*v->piece));
     if (!v->piece)
         return false;
     for (uint64_t i = 0; i < pieces; i++)
         v->piece[i] = NULL;
     for (uint64_t i = 0; i < pieces; i++)
-        if (!(v->piece[i] = cache_memory_alloc(m, piece_bytes(v, i)))) {
+        if (!(v->piece[i] = memory_alloc(m, piece_bytes(v, i)))) {
             cache_sort_vector_free(v);
             return false;
         }
@@ -48,9 +48,9 @@ void cache_sort_vector_free(struct cache_sort_vector *v)
 {
     uint64_t pieces = pieces_of(v->capacity);
     for (uint64_t i = 0; i < pieces && v->piece[i]; i++)
-        cache_memory_free(v->memory, v->piece[i], piece_bytes(v, i));
+        memory_free(v->memory, v->piece[i], piece_bytes(v, i));
     if (v->piece)
-        cache_memory_free(v->memory, v->piece, pieces * sizeof(*v->piece));
+        memory_free(v->memory, v->piece, pieces * sizeof(*v->piece));
     v->piece = NULL;
 }
 

@@ -17,7 +17,7 @@
 static void queued_free(struct cache *cache, struct cache_queued *q)
 {
     cache_packed_free(&q->packed);
-    cache_memory_free(&cache->clients, q, sizeof *q);
+    memory_free(&cache->clients, q, sizeof *q);
 }
 
 void cache_client_discard(struct cache *cache, struct cache_client *c)
@@ -36,7 +36,7 @@ void cache_client_discard(struct cache *cache, struct cache_client *c)
 static struct cache_queued *queued_make(struct cache *cache, const struct cache_command *command,
                                         const struct cache_argument *argv, unsigned argc)
 {
-    struct cache_queued *q = cache_memory_alloc(&cache->clients, sizeof *q);
+    struct cache_queued *q = memory_alloc(&cache->clients, sizeof *q);
     bool packed = q != NULL;
     if (!q)
         return NULL;
@@ -184,7 +184,7 @@ static void elsewhere_home(struct cache *here, struct cache_item *item)
 {
     struct elsewhere *e = (struct elsewhere *)item;
     cache_packed_free(&e->packed);
-    cache_memory_free(&here->clients, e, sizeof *e);
+    memory_free(&here->clients, e, sizeof *e);
 }
 
 static void elsewhere_run(struct cache *here, struct cache_item *item)
@@ -208,7 +208,7 @@ static void elsewhere_run(struct cache *here, struct cache_item *item)
 static void elsewhere_send(struct cache *cache, const struct cache_queued *q)
 {
     for (unsigned i = 0; i < cache->workers; i++) {
-        struct elsewhere *e = i == cache->index ? NULL : cache_memory_alloc(&cache->clients, sizeof *e);
+        struct elsewhere *e = i == cache->index ? NULL : memory_alloc(&cache->clients, sizeof *e);
         bool packed = e != NULL;
         if (!e)
             continue;

@@ -99,7 +99,7 @@ static struct cache *owner_of(struct cache *cache, struct mr_span key)
 
 static void watched_free(struct cache *home, struct cache_watched *w)
 {
-    cache_memory_free(&home->clients, w, sizeof *w + w->length);
+    memory_free(&home->clients, w, sizeof *w + w->length);
 }
 
 static void watched_unlink(struct cache_watched *w)
@@ -134,7 +134,7 @@ static bool watched_add(struct cache_client *client, struct cache *cache, unsign
     for (struct cache_watched *w = client->watched; w; w = w->of_client)
         if (is_of(w, database, key))
             return true;
-    struct cache_watched *w = cache_memory_alloc(&cache->clients, sizeof *w + key.length);
+    struct cache_watched *w = memory_alloc(&cache->clients, sizeof *w + key.length);
     if (!w)
         return false;
     struct cache_watched **slot = slot_of(shard, database, key);

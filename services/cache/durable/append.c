@@ -5,7 +5,7 @@
 
 #include "cache/durable/log_state.h"
 
-#define PIECE_BYTES_MAX          (CACHE_MEMORY_LARGEST - sizeof(struct cache_log_piece))
+#define PIECE_BYTES_MAX          (MEMORY_LARGEST - sizeof(struct cache_log_piece))
 #define PIECE_BYTES_MIN          256
 #define SNAPSHOT_PIECE_BYTES_MIN 4000
 #define PADDING                  8
@@ -14,7 +14,7 @@
  * would be lost. */
 static void *memory_take(struct cache_log_worker *lw, size_t bytes)
 {
-    void *p = cache_memory_alloc(&lw->memory, bytes);
+    void *p = memory_alloc(&lw->memory, bytes);
     if (!p) {
         mr_log(MR_LOG_ERROR, "cache", "worker %u: %lu bytes wait for the log and there is no room for %zu more",
                lw->index, (unsigned long)lw->memory.used, bytes);
@@ -49,7 +49,7 @@ static struct cache_log_record *record_create(struct cache_log_worker *lw, enum 
     *r = (struct cache_log_record){
         .origin = lw, .kind = kind, .part_count = part_count, .alloc_bytes = (uint32_t)(fixed + head_bytes)};
     r->head = (uint8_t *)r + fixed;
-    r->held_bytes = cache_memory_cost(r->alloc_bytes);
+    r->held_bytes = memory_cost(r->alloc_bytes);
     r->generation = atomic_load_explicit(&lw->log->append_generation, memory_order_acquire);
     live_add(lw, r);
     return r;
@@ -58,7 +58,7 @@ static struct cache_log_record *record_create(struct cache_log_worker *lw, enum 
 void log_out_begin(struct cache_log_out *o, struct cache_log_worker *lw, enum cache_log_kind kind, uint64_t own_bytes,
                    unsigned part_count)
 {
-    size_t room = CACHE_MEMORY_LARGEST - sizeof(struct cache_log_record) - part_count * sizeof(struct cache_log_part);
+    size_t room = MEMORY_LARGEST - sizeof(struct cache_log_record) - part_count * sizeof(struct cache_log_part);
     own_bytes += CACHE_RECORD_HEADER_BYTES + PADDING;
     size_t head = own_bytes < room ? (size_t)own_bytes : room;
     struct cache_log_record *r = record_create(lw, kind, head, part_count);
@@ -92,7 +92,7 @@ static struct cache_log_piece *piece_add(struct cache_log_out *o, size_t capacit
     else
         o->record->pieces = p;
     o->last = p;
-    o->record->held_bytes += cache_memory_cost(sizeof *p + capacity);
+    o->record->held_bytes += memory_cost(sizeof *p + capacity);
     return p;
 }
 
@@ -287,10 +287,10 @@ void log_record_free(struct cache_log_record *r, bool plainly)
             lw->hooks.drop(lw->hooks.context, p->extent);
         else if (p->extent)
             cache_extent_drop(p->extent);
-        cache_memory_free(&lw->memory, p, sizeof *p + p->capacity);
+        memory_free(&lw->memory, p, sizeof *p + p->capacity);
     }
     live_remove(r);
-    cache_memory_free(&lw->memory, r, r->alloc_bytes);
+    memory_free(&lw->memory, r, r->alloc_bytes);
 }
 
 /* Written records of this worker, from worker 0. */

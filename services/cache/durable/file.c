@@ -8,8 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "cache/durable/crc32c.h"
 #include "cache/durable/log_state.h"
+#include "checksum/crc32c.h"
 
 #define VECTORS 1024 /* IOV_MAX */
 
@@ -101,10 +101,10 @@ static void record_seal(struct cache_log_record *r, const struct cache_log_file 
     struct cache_record_header h = {
         .payload_bytes = r->disk_bytes - CACHE_RECORD_HEADER_BYTES, .tag = f->id + offset, .vouched = vouched};
     cache_record_header_emit(&h, r->head);
-    h.crc = cache_crc32c(cache_record_crc_begin(r->head), r->head + CACHE_RECORD_HEADER_BYTES,
-                         r->head_length - CACHE_RECORD_HEADER_BYTES);
+    h.crc = crc32c(cache_record_crc_begin(r->head), r->head + CACHE_RECORD_HEADER_BYTES,
+                   r->head_length - CACHE_RECORD_HEADER_BYTES);
     for (const struct cache_log_piece *p = r->pieces; p; p = p->next)
-        h.crc = cache_crc32c(h.crc, p->data, p->length);
+        h.crc = crc32c(h.crc, p->data, p->length);
     cache_record_header_emit(&h, r->head);
 }
 
@@ -143,7 +143,7 @@ int log_file_end(struct cache_log_file *f, uint64_t commands)
     n = (n + 7) & ~7u;
     struct cache_record_header h = {.payload_bytes = n, .tag = f->id + f->size};
     cache_record_header_emit(&h, bytes);
-    h.crc = cache_crc32c(cache_record_crc_begin(bytes), payload, n);
+    h.crc = crc32c(cache_record_crc_begin(bytes), payload, n);
     cache_record_header_emit(&h, bytes);
     n += CACHE_RECORD_HEADER_BYTES;
     errno = ENOSPC;

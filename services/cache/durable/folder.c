@@ -12,7 +12,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-#include "cache/durable/crc32c.h"
+#include "checksum/crc32c.h"
 
 #define MANIFEST_HALF  "cache.manifest.half"
 #define MANIFEST_BYTES 256
@@ -54,7 +54,7 @@ static size_t manifest_text(const struct cache_manifest *m, char text[MANIFEST_B
 {
     int n = snprintf(text, MANIFEST_BYTES, FIRST_LINE "base %" PRIu64 "\nlogs %" PRIu64 " %" PRIu64 "\n", m->base,
                      m->log_first, m->log_last);
-    n += snprintf(text + n, MANIFEST_BYTES - (size_t)n, "crc32c %08x\n", cache_crc32c(0, text, (size_t)n));
+    n += snprintf(text + n, MANIFEST_BYTES - (size_t)n, "crc32c %08x\n", crc32c(0, text, (size_t)n));
     return (size_t)n;
 }
 

@@ -41,7 +41,7 @@ struct cache_log_worker *cache_log_worker_create(struct cache_log *log, struct m
                                                  const struct cache_log_hooks *hooks)
 {
     struct cache_log_worker *lw = calloc(1, sizeof *lw);
-    if (!lw || !cache_memory_init(&lw->memory, LOG_MEMORY_REGION, LOG_MEMORY_REGION)) {
+    if (!lw || !memory_init(&lw->memory, LOG_MEMORY_REGION, LOG_MEMORY_REGION)) {
         free(lw);
         return NULL;
     }
@@ -91,7 +91,7 @@ static void worker_free(struct cache_log_worker *lw)
 {
     while (lw->live)
         log_record_free(lw->live, true);
-    cache_memory_release(&lw->memory);
+    memory_release(&lw->memory);
     free(lw);
 }
 

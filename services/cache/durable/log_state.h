@@ -124,7 +124,7 @@ struct cache_log_worker {
     struct mr_worker *worker;
     unsigned index;
     struct cache_log_hooks hooks;
-    struct cache_memory memory;
+    struct memory memory;
     uint64_t held_bytes;          /* of records not back yet */
     uint64_t snapshot_held_bytes; /* of them, of the snapshot */
     struct cache_log_record *live;

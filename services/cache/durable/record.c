@@ -3,7 +3,7 @@
 #include <endian.h>
 #include <string.h>
 
-#include "cache/durable/crc32c.h"
+#include "checksum/crc32c.h"
 
 #define VERSION 1
 static const char magic[8] = "MRCACHE\n";
@@ -43,13 +43,13 @@ void cache_file_header_emit(const struct cache_file_header *h, uint8_t bytes[CAC
     store64(bytes + 16, h->id);
     store64(bytes + 24, h->generation);
     store64(bytes + 32, h->created_ms);
-    store32(bytes + 44, cache_crc32c(0, bytes, 44));
+    store32(bytes + 44, crc32c(0, bytes, 44));
 }
 
 bool cache_file_header_parse(const uint8_t *bytes, size_t n, struct cache_file_header *h)
 {
     if (n < CACHE_FILE_HEADER_BYTES || memcmp(bytes, magic, sizeof magic) != 0 || load32(bytes + 8) != VERSION ||
-        load32(bytes + 44) != cache_crc32c(0, bytes, 44))
+        load32(bytes + 44) != crc32c(0, bytes, 44))
         return false;
     uint32_t kind = load32(bytes + 12);
     *h = (struct cache_file_header){(enum cache_file_kind)kind, load64(bytes + 16), load64(bytes + 24),
@@ -73,7 +73,7 @@ void cache_record_header_parse(const uint8_t bytes[CACHE_RECORD_HEADER_BYTES], s
 
 uint32_t cache_record_crc_begin(const uint8_t bytes[CACHE_RECORD_HEADER_BYTES])
 {
-    return cache_crc32c(0, bytes + 4, CACHE_RECORD_HEADER_BYTES - 4);
+    return crc32c(0, bytes + 4, CACHE_RECORD_HEADER_BYTES - 4);
 }
 
 unsigned cache_varint_emit(uint64_t value, uint8_t bytes[CACHE_VARINT_MAX])

@@ -57,7 +57,7 @@ bool cache_file_header_parse(const uint8_t *bytes, size_t n, struct cache_file_h
 /* `crc` of the payload goes in ready: see cache_record_crc_begin. */
 void cache_record_header_emit(const struct cache_record_header *h, uint8_t bytes[CACHE_RECORD_HEADER_BYTES]);
 void cache_record_header_parse(const uint8_t bytes[CACHE_RECORD_HEADER_BYTES], struct cache_record_header *h);
-/* The checksum of the header's part; goes on over the payload with cache_crc32c. */
+/* The checksum of the header's part; goes on over the payload with crc32c. */
 uint32_t cache_record_crc_begin(const uint8_t bytes[CACHE_RECORD_HEADER_BYTES]);
 
 /* Proves the whole payload once; afterwards cache_transaction_next cannot fail. False: malformed. */

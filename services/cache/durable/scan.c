@@ -5,8 +5,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "cache/durable/crc32c.h"
 #include "cache/durable/load.h"
+#include "checksum/crc32c.h"
 
 #define WINDOW (1u << 20)
 
@@ -91,7 +91,7 @@ static bool record_at(struct cache_reader *r, uint64_t id, uint64_t offset, stru
     if (!bytes)
         return false;
     *payload = bytes + CACHE_RECORD_HEADER_BYTES;
-    return cache_crc32c(cache_record_crc_begin(bytes), *payload, (size_t)h->payload_bytes) == h->crc;
+    return crc32c(cache_record_crc_begin(bytes), *payload, (size_t)h->payload_bytes) == h->crc;
 }
 
 /* Is there a good record behind `bad` that says that `bad` had reached the disk? */

@@ -10,12 +10,12 @@
 #include <millrace/random.h>
 #include <millrace/types.h>
 
-#include "cache/store/memory.h"
+#include "memory/memory.h"
 
 /* Embedded in each entry; the owner zeroes a new one. */
 struct cache_evict_node {
-    cache_link older, newer; /* the policy's lists */
-    uint32_t state;          /* the policy's own: weight, queue, frequency, clock; see evict_node.h */
+    memory_link older, newer; /* the policy's lists */
+    uint32_t state;           /* the policy's own: weight, queue, frequency, clock; see evict_node.h */
 };
 
 struct cache_evict;
@@ -60,7 +60,7 @@ struct cache_evict {
     uint64_t entries, bytes; /* of what is inserted; bytes are rounded down, by less than 1/8 */
     uint64_t entries_expected;
     uint64_t looks; /* nodes that victims passed over, ever: each may be a cache miss, so that a turn can count them */
-    void *state; /* the policy's, of state_bytes */
+    void *state;    /* the policy's, of state_bytes */
     size_t state_bytes;
     uint32_t
         clock; /* coarse time in seconds, kept by the owner from before the first insert; for idle times and ageing */

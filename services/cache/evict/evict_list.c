@@ -2,14 +2,14 @@
 
 #include <assert.h>
 
-static cache_link link_of(const struct cache_evict *e, const struct cache_evict_node *n)
+static memory_link link_of(const struct cache_evict *e, const struct cache_evict_node *n)
 {
-    return cache_link_pack(e->owner.base, n);
+    return memory_link_pack(e->owner.base, n);
 }
 
 void evict_list_add(const struct cache_evict *e, struct evict_list *l, struct cache_evict_node *n)
 {
-    cache_link link = link_of(e, n);
+    memory_link link = link_of(e, n);
     n->older = l->newest;
     n->newer = 0;
     if (l->newest)
@@ -63,7 +63,7 @@ void evict_list_append(const struct cache_evict *e, struct evict_list *l, struct
 void evict_list_moved(const struct cache_evict *e, struct evict_list *l, const struct cache_evict_node *from,
                       struct cache_evict_node *to)
 {
-    cache_link link = link_of(e, to);
+    memory_link link = link_of(e, to);
     if (to->older)
         evict_node_at(e, to->older)->newer = link;
     else
@@ -79,8 +79,8 @@ void evict_list_check(const struct cache_evict *e, const struct evict_list *l,
                       uint32_t argument)
 {
     uint64_t count = 0, bytes = 0;
-    cache_link before = 0;
-    for (cache_link at = l->oldest; at; count++) {
+    memory_link before = 0;
+    for (memory_link at = l->oldest; at; count++) {
         const struct cache_evict_node *n = evict_node_at(e, at);
         assert(n->older == before);
         assert(cache_evict_holds(e, n));

@@ -5,13 +5,13 @@
 #include "cache/evict/evict_node.h"
 
 struct evict_list {
-    cache_link oldest, newest; /* 0: empty */
+    memory_link oldest, newest; /* 0: empty */
     uint64_t count, bytes;
 };
 
-static inline struct cache_evict_node *evict_node_at(const struct cache_evict *e, cache_link link)
+static inline struct cache_evict_node *evict_node_at(const struct cache_evict *e, memory_link link)
 {
-    return (struct cache_evict_node *)cache_link_unpack(e->owner.base, link);
+    return (struct cache_evict_node *)memory_link_unpack(e->owner.base, link);
 }
 
 static inline struct cache_evict_node *evict_list_oldest(const struct cache_evict *e, const struct evict_list *l)

@@ -11,8 +11,8 @@
 
 struct lottery {
     struct evict_list list;
-    cache_link hand;  /* 0: at the oldest */
-    cache_link drawn; /* the victim that was named and not removed yet: asked again, it is the same */
+    memory_link hand;  /* 0: at the oldest */
+    memory_link drawn; /* the victim that was named and not removed yet: asked again, it is the same */
 };
 
 static struct lottery *lottery_of(const struct cache_evict *e)
@@ -44,7 +44,7 @@ static void hit(struct cache_evict *e, struct cache_evict_node *n, uint64_t hash
 static void leave(struct cache_evict *e, struct cache_evict_node *n, uint64_t hash, bool evicted)
 {
     struct lottery *r = lottery_of(e);
-    cache_link link = cache_link_pack(e->owner.base, n);
+    memory_link link = memory_link_pack(e->owner.base, n);
     if (r->hand == link)
         r->hand = n->newer;
     if (r->drawn == link)
@@ -80,14 +80,14 @@ static struct cache_evict_node *victim(struct cache_evict *e)
         n = draw(e);
     if (!n)
         n = walk(e, r);
-    r->drawn = cache_link_pack(e->owner.base, n);
+    r->drawn = memory_link_pack(e->owner.base, n);
     return n;
 }
 
 static void moved(struct cache_evict *e, struct cache_evict_node *from, struct cache_evict_node *to)
 {
     struct lottery *r = lottery_of(e);
-    cache_link old = cache_link_pack(e->owner.base, from), now = cache_link_pack(e->owner.base, to);
+    memory_link old = memory_link_pack(e->owner.base, from), now = memory_link_pack(e->owner.base, to);
     if (r->hand == old)
         r->hand = now;
     if (r->drawn == old)

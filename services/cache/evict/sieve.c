@@ -16,7 +16,7 @@
 
 struct sieve {
     struct evict_list queue;
-    cache_link hand; /* the next to be looked at; 0: the oldest */
+    memory_link hand; /* the next to be looked at; 0: the oldest */
     uint32_t looks;
 };
 
@@ -66,7 +66,7 @@ static struct cache_evict_node *victim(struct cache_evict *e)
     evict_looks_earn(&s->looks);
     for (;;) {
         struct cache_evict_node *n = evict_node_at(e, s->hand ? s->hand : s->queue.oldest);
-        s->hand = cache_link_pack(e->owner.base, n);
+        s->hand = memory_link_pack(e->owner.base, n);
         if (!evict_flags(n))
             return n;
         evict_set_flags(n, 0);
@@ -79,8 +79,8 @@ static struct cache_evict_node *victim(struct cache_evict *e)
 static void moved(struct cache_evict *e, struct cache_evict_node *from, struct cache_evict_node *to)
 {
     struct sieve *s = sieve_of(e);
-    if (s->hand == cache_link_pack(e->owner.base, from))
-        s->hand = cache_link_pack(e->owner.base, to);
+    if (s->hand == memory_link_pack(e->owner.base, from))
+        s->hand = memory_link_pack(e->owner.base, to);
     evict_list_moved(e, &s->queue, from, to);
 }
 
@@ -96,7 +96,7 @@ static void check(const struct cache_evict *e)
     assert(s->queue.count == e->entries && s->queue.bytes == e->bytes);
     assert(s->looks <= EVICT_LOOKS_SAVED);
     bool found = !s->hand;
-    for (cache_link at = s->queue.oldest; at && !found; at = evict_node_at(e, at)->newer)
+    for (memory_link at = s->queue.oldest; at && !found; at = evict_node_at(e, at)->newer)
         found = at == s->hand;
     assert(found);
 }

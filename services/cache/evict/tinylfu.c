@@ -28,8 +28,8 @@ enum segment { WINDOW, PROBATION, PROTECTED, SEGMENTS };
 
 struct tinylfu {
     struct evict_list segment[SEGMENTS];
-    cache_link candidate; /* fell out of the window last, and has not been judged; in probation. 0: none */
-    cache_link named;     /* the last victim, as long as it was neither removed nor hit. 0: none */
+    memory_link candidate; /* fell out of the window last, and has not been judged; in probation. 0: none */
+    memory_link named;     /* the last victim, as long as it was neither removed nor hit. 0: none */
     struct evict_sketch sketch;
 };
 
@@ -58,7 +58,7 @@ static void record(struct cache_evict *e, struct tinylfu *t, uint64_t hash)
 
 static void take_out(struct cache_evict *e, struct tinylfu *t, struct cache_evict_node *n)
 {
-    cache_link link = cache_link_pack(e->owner.base, n);
+    memory_link link = memory_link_pack(e->owner.base, n);
     if (t->candidate == link)
         t->candidate = 0;
     if (t->named == link)
@@ -79,7 +79,7 @@ static void window_overflow(struct cache_evict *e, struct tinylfu *t)
         struct cache_evict_node *n = evict_list_oldest(e, window);
         take_out(e, t, n);
         put_in(e, t, n, PROBATION);
-        t->candidate = cache_link_pack(e->owner.base, n);
+        t->candidate = memory_link_pack(e->owner.base, n);
     }
 }
 
@@ -161,14 +161,14 @@ static struct cache_evict_node *victim(struct cache_evict *e)
 {
     struct tinylfu *t = tinylfu_of(e);
     if (!t->named)
-        t->named = cache_link_pack(e->owner.base, judge(e, t));
+        t->named = memory_link_pack(e->owner.base, judge(e, t));
     return evict_node_at(e, t->named);
 }
 
 static void moved(struct cache_evict *e, struct cache_evict_node *from, struct cache_evict_node *to)
 {
     struct tinylfu *t = tinylfu_of(e);
-    cache_link old = cache_link_pack(e->owner.base, from), now = cache_link_pack(e->owner.base, to);
+    memory_link old = memory_link_pack(e->owner.base, from), now = memory_link_pack(e->owner.base, to);
     if (t->candidate == old)
         t->candidate = now;
     if (t->named == old)

@@ -34,7 +34,7 @@ struct cache_memcached_connection {
 static struct cache_memcached_connection *own(struct cache_connection *c)
 {
     if (!c->memcached) {
-        c->memcached = cache_memory_alloc(&c->cache->clients, sizeof(struct cache_memcached_connection));
+        c->memcached = memory_alloc(&c->cache->clients, sizeof(struct cache_memcached_connection));
         if (c->memcached)
             memset(c->memcached, 0, sizeof(struct cache_memcached_connection));
     }
@@ -47,8 +47,8 @@ static void release(struct cache_connection *c)
     if (!m)
         return;
     if (m->head)
-        cache_memory_free(&c->cache->clients, m->head, m->head_capacity);
-    cache_memory_free(&c->cache->clients, m, sizeof *m);
+        memory_free(&c->cache->clients, m->head, m->head_capacity);
+    memory_free(&c->cache->clients, m, sizeof *m);
     c->memcached = NULL;
 }
 
@@ -72,12 +72,12 @@ static bool head_append(struct cache_connection *c, const void *data, size_t n)
     size_t need = m->head_length + n, capacity = m->head_capacity ? m->head_capacity : HEAD_BYTES_MIN;
     while (capacity < need)
         capacity *= 2;
-    capacity = capacity < CACHE_MEMORY_LARGEST ? capacity : CACHE_MEMORY_LARGEST;
+    capacity = capacity < MEMORY_LARGEST ? capacity : MEMORY_LARGEST;
     if (capacity < need)
         return false;
     if (capacity != m->head_capacity) {
-        uint8_t *head = m->head ? cache_memory_resize(&c->cache->clients, m->head, m->head_capacity, capacity)
-                                : cache_memory_alloc(&c->cache->clients, capacity);
+        uint8_t *head = m->head ? memory_resize(&c->cache->clients, m->head, m->head_capacity, capacity)
+                                : memory_alloc(&c->cache->clients, capacity);
         if (!head)
             return false;
         m->head = head;
@@ -92,7 +92,7 @@ static void head_clear(struct cache_connection *c)
 {
     struct cache_memcached_connection *m = c->memcached;
     if (m->head)
-        cache_memory_free(&c->cache->clients, m->head, m->head_capacity);
+        memory_free(&c->cache->clients, m->head, m->head_capacity);
     m->head = NULL;
     m->head_length = m->head_capacity = 0;
 }

@@ -29,8 +29,8 @@ static inline uint8_t *header_write(uint8_t *to, char kind, uint64_t n)
     return line_end(cache_decimal_write(to + 1, n));
 }
 
-void cache_reply_init(struct cache_reply *r, struct cache_memory *m, void *scratch, size_t scratch_bytes,
-                      uint8_t protocol, uint64_t limit)
+void cache_reply_init(struct cache_reply *r, struct memory *m, void *scratch, size_t scratch_bytes, uint8_t protocol,
+                      uint64_t limit)
 {
     *r = (struct cache_reply){.memory = m,
                               .at = scratch,
@@ -40,11 +40,11 @@ void cache_reply_init(struct cache_reply *r, struct cache_memory *m, void *scrat
                               .protocol = protocol};
 }
 
-void cache_reply_block_free(struct cache_memory *m, struct cache_reply_block *b)
+void cache_reply_block_free(struct memory *m, struct cache_reply_block *b)
 {
     if (b->extent)
         cache_extent_drop(b->extent);
-    cache_memory_free(m, b, sizeof *b + b->capacity);
+    memory_free(m, b, sizeof *b + b->capacity);
 }
 
 void cache_reply_free(struct cache_reply *r)
@@ -84,7 +84,7 @@ static struct cache_reply_block *block_add(struct cache_reply *r, uint32_t capac
     size_t bytes = sizeof(struct cache_reply_block) + capacity;
     struct cache_reply_block *b = NULL;
     if (!r->failed && r->bytes + bytes <= r->limit)
-        b = cache_memory_alloc(r->memory, bytes);
+        b = memory_alloc(r->memory, bytes);
     if (!b) {
         reply_fail(r);
         return NULL;

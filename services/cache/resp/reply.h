@@ -23,10 +23,10 @@ struct cache_reply_block {
 };
 
 struct cache_reply {
-    struct cache_memory *memory; /* of blocks: the clients' memory */
-    uint8_t *at, *end;           /* room in the scratch or the last block */
-    uint8_t *scratch;            /* begin of the scratch; NULL: none */
-    uint32_t scratch_used;       /* valid once there are blocks, or settled */
+    struct memory *memory; /* of blocks: the clients' memory */
+    uint8_t *at, *end;     /* room in the scratch or the last block */
+    uint8_t *scratch;      /* begin of the scratch; NULL: none */
+    uint32_t scratch_used; /* valid once there are blocks, or settled */
     struct cache_reply_block *first, *last;
     uint64_t bytes;   /* of memory that blocks take, their headers included */
     uint64_t lent;    /* bytes of lent extents */
@@ -37,14 +37,14 @@ struct cache_reply {
     char error_code[15]; /* of the last one: "ERR" */
 };
 
-void cache_reply_init(struct cache_reply *r, struct cache_memory *m, void *scratch, size_t scratch_bytes,
-                      uint8_t protocol, uint64_t limit);
+void cache_reply_init(struct cache_reply *r, struct memory *m, void *scratch, size_t scratch_bytes, uint8_t protocol,
+                      uint64_t limit);
 void cache_reply_free(struct cache_reply *r); /* blocks, and what they hold */
 bool cache_reply_empty(const struct cache_reply *r);
 /* Makes scratch_used and the length of the last block true: before the reply is sent. More may be added afterwards, which
  * wants it again. A block may be taken out of the list by who sends it; cache_reply_block_free ends it. */
 void cache_reply_settle(struct cache_reply *r);
-void cache_reply_block_free(struct cache_memory *m, struct cache_reply_block *b);
+void cache_reply_block_free(struct memory *m, struct cache_reply_block *b);
 
 void cache_reply_raw(struct cache_reply *r, const void *data, size_t n);
 /* Lends `n` bytes at `data` of `x`, whose one reference it takes over; false: no memory, the reply has failed. */

@@ -49,7 +49,7 @@ int64_t cache_resp_parse(struct cache_resp_wire *w, const uint8_t *data, size_t 
  * it is *complete (none: an empty command); long ones are ropes in `ropes`. Returns bytes taken, all `n` unless *complete,
  * or enum cache_resp_error. */
 int64_t cache_resp_feed(struct cache_resp_wire *w, const uint8_t *data, size_t n,
-                        const struct cache_resp_limits *limits, struct cache_packed *into, struct cache_memory *ropes,
+                        const struct cache_resp_limits *limits, struct cache_packed *into, struct memory *ropes,
                         bool *complete);
 
 /* "ERR Protocol error: ..." as Redis words it; returns `text`. */

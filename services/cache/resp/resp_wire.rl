@@ -239,7 +239,7 @@ static unsigned hex_value(uint8_t c)
 }
 
 /* A line with its end becomes arguments; words are unquoted in place, which makes them shorter, never longer. */
-static int64_t inline_split(uint8_t *line, size_t n, struct cache_packed *into, struct cache_memory *ropes)
+static int64_t inline_split(uint8_t *line, size_t n, struct cache_packed *into, struct memory *ropes)
 {
     const uint8_t *p = line, *pe = line + n;
     uint32_t length = 0;
@@ -252,7 +252,7 @@ static int64_t inline_split(uint8_t *line, size_t n, struct cache_packed *into, 
 }
 
 /* The records that inline_feed made become the command. */
-static int64_t inline_end(uint32_t line_bytes, struct cache_packed *into, struct cache_memory *ropes)
+static int64_t inline_end(uint32_t line_bytes, struct cache_packed *into, struct memory *ropes)
 {
     static const uint8_t zeros[INLINE_PIECE];
     struct cache_argument piece[INLINE_PIECES];
@@ -275,7 +275,7 @@ static int64_t inline_end(uint32_t line_bytes, struct cache_packed *into, struct
 
 /* Gathers a line as records of equal size, however small its pieces are. */
 static int64_t inline_feed(struct cache_resp_wire *w, const uint8_t *data, size_t n,
-                           const struct cache_resp_limits *limits, struct cache_packed *into, struct cache_memory *ropes,
+                           const struct cache_resp_limits *limits, struct cache_packed *into, struct memory *ropes,
                            bool *complete)
 {
     assert(limits->inline_bytes_max <= CACHE_INLINE_MAX);
@@ -311,7 +311,7 @@ static int64_t bulk_feed(const uint8_t *data, size_t n, struct cache_packed *int
 
 /* As far as the next argument's bytes, or the end. */
 static int64_t array_feed(struct cache_resp_wire *w, const uint8_t *data, size_t n,
-                          const struct cache_resp_limits *limits, struct cache_packed *into, struct cache_memory *ropes,
+                          const struct cache_resp_limits *limits, struct cache_packed *into, struct memory *ropes,
                           bool *complete)
 {
     const uint8_t *p = data, *pe = data + n, *const eof = NULL;
@@ -331,7 +331,7 @@ static int64_t array_feed(struct cache_resp_wire *w, const uint8_t *data, size_t
 }
 
 int64_t cache_resp_feed(struct cache_resp_wire *w, const uint8_t *data, size_t n,
-                        const struct cache_resp_limits *limits, struct cache_packed *into, struct cache_memory *ropes,
+                        const struct cache_resp_limits *limits, struct cache_packed *into, struct memory *ropes,
                         bool *complete)
 {
     *complete = false;

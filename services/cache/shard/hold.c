@@ -86,7 +86,7 @@ static void return_done(struct cache *here, struct cache_item *item)
 {
     struct cache_hold *h = ((struct cache_hold_return *)item)->hold;
     if (--h->returning == 0)
-        cache_memory_free(&here->clients, h, hold_bytes(here));
+        memory_free(&here->clients, h, hold_bytes(here));
 }
 
 static void return_arrived(struct cache *here, struct cache_item *item)
@@ -109,7 +109,7 @@ static void give_back(struct cache_hold *h)
         cache_send(by, shard, &h->back[shard].item);
     }
     if (!h->returning)
-        cache_memory_free(&by->clients, h, hold_bytes(by));
+        memory_free(&by->clients, h, hold_bytes(by));
 }
 
 static void hold_granted(struct cache *here, struct cache_item *item)
@@ -138,7 +138,7 @@ static void hold_next(struct cache_hold *h)
 bool cache_hold_ask(struct cache_connection *c, uint64_t mask)
 {
     struct cache *cache = c->cache;
-    struct cache_hold *h = cache_memory_alloc(&cache->clients, hold_bytes(cache));
+    struct cache_hold *h = memory_alloc(&cache->clients, hold_bytes(cache));
     if (!h)
         return false;
     *h = (struct cache_hold){.by = cache, .connection = c, .wanted = mask};
@@ -181,7 +181,7 @@ bool cache_hold_all(struct cache *cache, void (*run)(struct cache *cache))
         run(cache);
         return true;
     }
-    struct cache_hold *h = cache_memory_alloc(&cache->clients, hold_bytes(cache));
+    struct cache_hold *h = memory_alloc(&cache->clients, hold_bytes(cache));
     if (!h)
         return false;
     *h = (struct cache_hold){

@@ -33,9 +33,9 @@ static void homeward_arrived(struct cache *here, struct cache_item *item)
         return;
     }
     if (m->store)
-        cache_memory_free_home(&here->store.memory, m->store);
+        memory_free_home(&here->store.memory, m->store);
     if (m->clients)
-        cache_memory_free_home(&here->clients, m->clients);
+        memory_free_home(&here->clients, m->clients);
     item->run = homeward_returned;
     cache_send(here, m->from->index, item);
 }
@@ -44,8 +44,8 @@ static void homeward_send(struct cache *from, struct cache *to, struct cache_hom
 {
     if (m->away || from == to || (!from->store.memory.foreign_count && !from->clients.foreign_count))
         return;
-    m->store = cache_memory_foreign_take(&from->store.memory, &to->store.memory);
-    m->clients = cache_memory_foreign_take(&from->clients, &to->clients);
+    m->store = memory_foreign_take(&from->store.memory, &to->store.memory);
+    m->clients = memory_foreign_take(&from->clients, &to->clients);
     if (!m->store && !m->clients)
         return;
     m->away = true;
@@ -59,7 +59,7 @@ bool cache_shard_start(struct cache *cache)
 {
     cache->hold_queue_end = &cache->hold_queue;
     cache->stalled_end = &cache->stalled;
-    cache->homeward = cache_memory_alloc(&cache->clients, cache->workers * sizeof *cache->homeward);
+    cache->homeward = memory_alloc(&cache->clients, cache->workers * sizeof *cache->homeward);
     for (unsigned i = 0; cache->homeward && i < cache->workers; i++)
         cache->homeward[i] = (struct cache_homeward){.away = false};
     return cache->homeward != NULL;

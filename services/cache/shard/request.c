@@ -8,7 +8,7 @@
 static struct cache_request *request_make(struct cache *cache, const struct cache_command *command, unsigned database,
                                           uint8_t protocol)
 {
-    struct cache_request *r = cache_memory_alloc(&cache->clients, sizeof *r);
+    struct cache_request *r = memory_alloc(&cache->clients, sizeof *r);
     if (!r)
         return NULL;
     *r = (struct cache_request){
@@ -44,7 +44,7 @@ static void request_destroy(struct cache_request *r)
     struct cache *cache = r->home;
     cache_packed_free(&r->packed);
     cache_output_free(cache, &r->reply);
-    cache_memory_free(&cache->clients, r, sizeof *r);
+    memory_free(&cache->clients, r, sizeof *r);
 }
 
 /* A long argument is copied into our clients' memory, where another worker may read it: nobody touches it there. *a is the copy then. */

@@ -28,8 +28,8 @@ union cache_value {
 };
 
 struct cache_expiry {
-    uint64_t at_ms;            /* Unix time */
-    cache_link next, previous; /* in a slot of the wheel; previous 0: first of it */
+    uint64_t at_ms;             /* Unix time */
+    memory_link next, previous; /* in a slot of the wheel; previous 0: first of it */
 };
 
 /* What only memcached knows. */

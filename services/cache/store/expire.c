@@ -24,9 +24,9 @@ struct position {
     unsigned level, slot;
 };
 
-static struct cache_entry *entry_unpack(const struct cache_expire *x, cache_link link)
+static struct cache_entry *entry_unpack(const struct cache_expire *x, memory_link link)
 {
-    return cache_link_unpack(x->base, link);
+    return memory_link_unpack(x->base, link);
 }
 
 static unsigned digit(uint64_t ms, unsigned level)
@@ -47,14 +47,14 @@ static struct position position_of(const struct cache_expire *x, uint64_t at_ms)
     return (struct position){LEVEL_LAST, (digit(x->now_ms, LEVEL_LAST) + (unsigned)ahead) & DIGIT_MASK};
 }
 
-static bool first_is(const struct cache_expire *x, struct position at, cache_link first)
+static bool first_is(const struct cache_expire *x, struct position at, memory_link first)
 {
     return x->slot[at.level][at.slot] == first;
 }
 
 /* The slot whose first entry is `first`. It is where it would be put now, but when it waits in an open slot, or in one that
  * was the furthest when it came. */
-static struct position position_of_first(const struct cache_expire *x, cache_link first, uint64_t at_ms)
+static struct position position_of_first(const struct cache_expire *x, memory_link first, uint64_t at_ms)
 {
     struct position at = position_of(x, at_ms);
     if (first_is(x, at, first))
@@ -80,7 +80,7 @@ static void slot_push(struct cache_expire *x, struct cache_entry *e)
 {
     struct cache_expiry *expiry = cache_entry_expiry(e);
     struct position at = position_of(x, expiry->at_ms);
-    cache_link *first = &x->slot[at.level][at.slot], link = cache_link_pack(x->base, e);
+    memory_link *first = &x->slot[at.level][at.slot], link = memory_link_pack(x->base, e);
     expiry->previous = 0;
     expiry->next = *first;
     if (*first)
@@ -89,7 +89,7 @@ static void slot_push(struct cache_expire *x, struct cache_entry *e)
     x->occupied[at.level] |= UINT64_C(1) << at.slot;
 }
 
-static void slot_set_first(struct cache_expire *x, struct position at, cache_link first)
+static void slot_set_first(struct cache_expire *x, struct position at, memory_link first)
 {
     x->slot[at.level][at.slot] = first;
     if (!first)
@@ -99,7 +99,7 @@ static void slot_set_first(struct cache_expire *x, struct position at, cache_lin
 static struct cache_entry *slot_pop(struct cache_expire *x, struct position at)
 {
     struct cache_entry *e = entry_unpack(x, x->slot[at.level][at.slot]);
-    cache_link next = cache_entry_expiry(e)->next;
+    memory_link next = cache_entry_expiry(e)->next;
     if (next)
         cache_entry_expiry(entry_unpack(x, next))->previous = 0;
     slot_set_first(x, at, next);
@@ -123,19 +123,19 @@ void cache_expire_remove(struct cache_expire *x, struct cache_entry *e)
     if (expiry->previous)
         cache_entry_expiry(entry_unpack(x, expiry->previous))->next = expiry->next;
     else
-        slot_set_first(x, position_of_first(x, cache_link_pack(x->base, e), expiry->at_ms), expiry->next);
+        slot_set_first(x, position_of_first(x, memory_link_pack(x->base, e), expiry->at_ms), expiry->next);
 }
 
 void cache_expire_moved(struct cache_expire *x, struct cache_entry *from, struct cache_entry *to)
 {
     struct cache_expiry *expiry = cache_entry_expiry(to);
-    cache_link link = cache_link_pack(x->base, to);
+    memory_link link = memory_link_pack(x->base, to);
     if (expiry->next)
         cache_entry_expiry(entry_unpack(x, expiry->next))->previous = link;
     if (expiry->previous)
         cache_entry_expiry(entry_unpack(x, expiry->previous))->next = link;
     else
-        slot_set_first(x, position_of_first(x, cache_link_pack(x->base, from), expiry->at_ms), link);
+        slot_set_first(x, position_of_first(x, memory_link_pack(x->base, from), expiry->at_ms), link);
 }
 
 /* The first millisecond of a slot of `level` that is `ahead` of C's own, as C's digits count (the last level: around). */
@@ -224,7 +224,7 @@ void cache_expire_check(const struct cache_expire *x)
     uint64_t count = 0;
     for (struct position at = {0, 0}; at.level < CACHE_EXPIRE_LEVELS; at.level++)
         for (at.slot = 0; at.slot < CACHE_EXPIRE_SLOTS; at.slot++) {
-            cache_link link = x->slot[at.level][at.slot], previous = 0;
+            memory_link link = x->slot[at.level][at.slot], previous = 0;
             assert((link != 0) == (x->occupied[at.level] >> at.slot & 1));
             for (; link; count++) {
                 const struct cache_entry *e = entry_unpack(x, link);

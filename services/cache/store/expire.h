@@ -14,7 +14,7 @@ struct cache_expire {
     uint64_t now_ms; /* slots before it are empty, but for the one being emptied */
     uint64_t count;
     uint64_t occupied[CACHE_EXPIRE_LEVELS]; /* a bit a slot */
-    cache_link slot[CACHE_EXPIRE_LEVELS][CACHE_EXPIRE_SLOTS];
+    memory_link slot[CACHE_EXPIRE_LEVELS][CACHE_EXPIRE_SLOTS];
 };
 
 void cache_expire_init(struct cache_expire *x, const uint8_t *base, uint64_t now_ms);

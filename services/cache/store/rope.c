@@ -10,11 +10,11 @@
 #define EXTENTS_MAX        (CACHE_ROPE_BLOCK * CACHE_ROPE_BLOCKS)
 #define BLOCK_CAPACITY_MIN 4
 _Static_assert(EXTENTS_MAX *EXTENT_BYTES >= CACHE_VALUE_MAX, "the largest value fits");
-_Static_assert(CACHE_ROPE_BLOCK * sizeof(struct cache_extent *) <= CACHE_MEMORY_LARGEST, "a block is one allocation");
+_Static_assert(CACHE_ROPE_BLOCK * sizeof(struct cache_extent *) <= MEMORY_LARGEST, "a block is one allocation");
 
-struct cache_extent *cache_extent_create(struct cache_memory *m, size_t bytes)
+struct cache_extent *cache_extent_create(struct memory *m, size_t bytes)
 {
-    struct cache_extent *x = cache_memory_alloc(m, sizeof *x + bytes);
+    struct cache_extent *x = memory_alloc(m, sizeof *x + bytes);
     if (x)
         *x = (struct cache_extent){.references = 1, .length = (uint32_t)bytes, .memory = m};
     return x;
@@ -24,12 +24,12 @@ void cache_extent_drop(struct cache_extent *x)
 {
     assert(x->references > 0);
     if (--x->references == 0)
-        cache_memory_free(x->memory, x, sizeof *x + x->length);
+        memory_free(x->memory, x, sizeof *x + x->length);
 }
 
 size_t cache_extent_cost(size_t bytes)
 {
-    return cache_memory_cost(sizeof(struct cache_extent) + bytes);
+    return memory_cost(sizeof(struct cache_extent) + bytes);
 }
 
 static size_t block_bytes(uint64_t capacity)
@@ -39,7 +39,7 @@ static size_t block_bytes(uint64_t capacity)
 
 static uint64_t block_cost(uint64_t capacity)
 {
-    return capacity ? cache_memory_cost(block_bytes(capacity)) : 0;
+    return capacity ? memory_cost(block_bytes(capacity)) : 0;
 }
 
 /* The capacity of block `b` when there are `count` extents. */
@@ -82,9 +82,9 @@ static size_t extent_used(const struct cache_rope *r, uint64_t index)
     return index + 1 < r->count ? EXTENT_BYTES : (size_t)(r->length - index * EXTENT_BYTES);
 }
 
-struct cache_rope *cache_rope_create(struct cache_memory *m)
+struct cache_rope *cache_rope_create(struct memory *m)
 {
-    struct cache_rope *r = cache_memory_alloc(m, sizeof *r);
+    struct cache_rope *r = memory_alloc(m, sizeof *r);
     if (r)
         *r = (struct cache_rope){.memory = m};
     return r;
@@ -92,7 +92,7 @@ struct cache_rope *cache_rope_create(struct cache_memory *m)
 
 uint64_t cache_rope_cost(uint64_t length)
 {
-    uint64_t cost = cache_memory_cost(sizeof(struct cache_rope));
+    uint64_t cost = memory_cost(sizeof(struct cache_rope));
     for (unsigned b = 0; b < CACHE_ROPE_BLOCKS; b++)
         cost += block_cost(block_capacity_for(b, extents_for(length)));
     cost += length / EXTENT_BYTES * cache_extent_cost(EXTENT_BYTES);
@@ -101,7 +101,7 @@ uint64_t cache_rope_cost(uint64_t length)
 
 uint64_t cache_rope_bytes(const struct cache_rope *r)
 {
-    uint64_t bytes = cache_memory_cost(sizeof *r);
+    uint64_t bytes = memory_cost(sizeof *r);
     for (unsigned b = 0; b < CACHE_ROPE_BLOCKS; b++)
         bytes += block_cost(r->block_capacity[b]);
     if (r->count)
@@ -117,13 +117,13 @@ bool cache_rope_free_step(struct cache_rope *r, unsigned *budget)
         r->length = (uint64_t)last * EXTENT_BYTES;
         r->last_capacity = last ? EXTENT_BYTES : 0;
         if (last % CACHE_ROPE_BLOCK == 0) {
-            cache_memory_free(r->memory, r->block[b], block_bytes(r->block_capacity[b]));
+            memory_free(r->memory, r->block[b], block_bytes(r->block_capacity[b]));
             r->block_capacity[b] = 0;
         }
     }
     if (r->count)
         return false;
-    cache_memory_free(r->memory, r, sizeof *r);
+    memory_free(r->memory, r, sizeof *r);
     return true;
 }
 
@@ -134,7 +134,7 @@ static void rope_cut(struct cache_rope *r, uint32_t count)
         cache_extent_drop(*extent_place(r, --r->count));
     for (unsigned b = 0; b < CACHE_ROPE_BLOCKS; b++)
         if (r->block_capacity[b] && (uint64_t)b * CACHE_ROPE_BLOCK >= count) {
-            cache_memory_free(r->memory, r->block[b], block_bytes(r->block_capacity[b]));
+            memory_free(r->memory, r->block[b], block_bytes(r->block_capacity[b]));
             r->block_capacity[b] = 0;
         }
 }
@@ -184,7 +184,7 @@ uint64_t cache_rope_append_cost(const struct cache_rope *r, uint64_t n)
 }
 
 /* A copy of the first `used` bytes in an extent of its own takes its place. */
-static struct cache_extent *extent_replace(struct cache_extent **place, struct cache_memory *m, size_t used,
+static struct cache_extent *extent_replace(struct cache_extent **place, struct memory *m, size_t used,
                                            uint32_t capacity)
 {
     struct cache_extent *copy = cache_extent_create(m, capacity);
@@ -204,7 +204,7 @@ static bool last_prepare(struct cache_rope *r, const struct append *a)
         if (!extent_replace(place, r->memory, extent_used(r, r->count - 1), a->last_capacity))
             return false;
     } else if (a->last_capacity > r->last_capacity) {
-        x = cache_memory_resize(x->memory, x, sizeof *x + x->length, sizeof *x + a->last_capacity);
+        x = memory_resize(x->memory, x, sizeof *x + x->length, sizeof *x + a->last_capacity);
         if (!x)
             return false;
         x->length = a->last_capacity;
@@ -220,8 +220,8 @@ static bool blocks_prepare(struct cache_rope *r, uint64_t count)
         uint16_t old = r->block_capacity[b], capacity = block_capacity_for(b, count);
         if (capacity <= old)
             continue;
-        void *p = old ? cache_memory_resize(r->memory, r->block[b], block_bytes(old), block_bytes(capacity))
-                      : cache_memory_alloc(r->memory, block_bytes(capacity));
+        void *p = old ? memory_resize(r->memory, r->block[b], block_bytes(old), block_bytes(capacity))
+                      : memory_alloc(r->memory, block_bytes(capacity));
         if (!p)
             return false;
         r->block[b] = p;
@@ -261,7 +261,7 @@ static void rope_write(struct cache_rope *r, uint64_t offset, const uint8_t *dat
 /* Everything is there before a byte is written. What fails midway is taken back, but for room that was made larger. */
 bool cache_rope_append(struct cache_rope *r, const void *data, size_t n)
 {
-    if (cache_rope_append_cost(r, n) > cache_memory_room(r->memory))
+    if (cache_rope_append_cost(r, n) > memory_room(r->memory))
         return false;
     struct append a = append_plan(r, n);
     uint32_t count = r->count;
@@ -326,14 +326,14 @@ bool cache_rope_equal(const struct cache_rope *a, const void *data, size_t n)
     return true;
 }
 
-struct cache_rope *cache_rope_share(const struct cache_rope *r, struct cache_memory *m)
+struct cache_rope *cache_rope_share(const struct cache_rope *r, struct memory *m)
 {
     struct cache_rope *copy = cache_rope_create(m);
     if (!copy)
         return NULL;
     if (!blocks_prepare(copy, r->count)) {
         rope_cut(copy, 0);
-        cache_memory_free(m, copy, sizeof *copy);
+        memory_free(m, copy, sizeof *copy);
         return NULL;
     }
     for (uint32_t i = 0; i < r->count; i++) {
@@ -349,7 +349,7 @@ struct cache_rope *cache_rope_share(const struct cache_rope *r, struct cache_mem
 
 /* Copies of the extents that others hold, in the taker's memory, the first of the rope first; chained through `memory` until
  * they take their places. */
-static bool shared_copy(const struct cache_rope *r, struct cache_memory *taker, struct cache_extent **copies)
+static bool shared_copy(const struct cache_rope *r, struct memory *taker, struct cache_extent **copies)
 {
     *copies = NULL;
     for (uint32_t i = r->count; i-- > 0;) {
@@ -360,13 +360,13 @@ static bool shared_copy(const struct cache_rope *r, struct cache_memory *taker, 
         if (!copy)
             return false;
         memcpy(copy->bytes, x->bytes, extent_used(r, i));
-        copy->memory = (struct cache_memory *)*copies;
+        copy->memory = (struct memory *)*copies;
         *copies = copy;
     }
     return true;
 }
 
-static struct cache_extent *copies_pop(struct cache_extent **copies, struct cache_memory *taker)
+static struct cache_extent *copies_pop(struct cache_extent **copies, struct memory *taker)
 {
     struct cache_extent *x = *copies;
     *copies = (struct cache_extent *)x->memory;
@@ -374,19 +374,19 @@ static struct cache_extent *copies_pop(struct cache_extent **copies, struct cach
     return x;
 }
 
-static void piece_adopt(struct cache_memory *giver, struct cache_memory *taker, size_t bytes)
+static void piece_adopt(struct memory *giver, struct memory *taker, size_t bytes)
 {
-    cache_memory_disown(giver, bytes);
-    bool adopted = cache_memory_adopt(taker, bytes);
+    memory_disown(giver, bytes);
+    bool adopted = memory_adopt(taker, bytes);
     assert(adopted);
 }
 
-bool cache_rope_adopt(struct cache_rope *r, struct cache_memory *taker)
+bool cache_rope_adopt(struct cache_rope *r, struct memory *taker)
 {
     struct cache_extent *copies = NULL;
     if (r->memory == taker)
         return true;
-    if (cache_rope_bytes(r) > cache_memory_room(taker) || !shared_copy(r, taker, &copies)) {
+    if (cache_rope_bytes(r) > memory_room(taker) || !shared_copy(r, taker, &copies)) {
         while (copies)
             cache_extent_drop(copies_pop(&copies, taker));
         return false;

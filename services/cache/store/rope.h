@@ -8,18 +8,19 @@
 
 #include <millrace/types.h>
 
-#include "cache/store/memory.h"
+#include "cache/limits.h"
+#include "memory/memory.h"
 
 struct cache_extent {
     uint32_t references;
-    uint32_t length;             /* bytes allocated behind the header */
-    struct cache_memory *memory; /* which counts it */
+    uint32_t length;       /* bytes allocated behind the header */
+    struct memory *memory; /* which counts it */
     uint8_t bytes[];
 };
-#define CACHE_EXTENT_BYTES (CACHE_MEMORY_LARGEST - sizeof(struct cache_extent)) /* of one full extent */
+#define CACHE_EXTENT_BYTES (MEMORY_LARGEST - sizeof(struct cache_extent)) /* of one full extent */
 
 /* With one reference, `bytes` <= CACHE_EXTENT_BYTES. NULL: no memory. */
-struct cache_extent *cache_extent_create(struct cache_memory *m, size_t bytes);
+struct cache_extent *cache_extent_create(struct memory *m, size_t bytes);
 static inline void cache_extent_hold(struct cache_extent *x)
 {
     x->references++;
@@ -33,13 +34,13 @@ struct cache_rope {
     uint64_t length;        /* bytes */
     uint32_t count;         /* extents */
     uint32_t last_capacity; /* bytes that the last extent can take: grown as a value is appended to */
-    struct cache_memory *memory;
+    struct memory *memory;
     struct cache_rope *next; /* of those that wait to be freed */
     struct cache_extent **block[CACHE_ROPE_BLOCKS];
     uint16_t block_capacity[CACHE_ROPE_BLOCKS]; /* extents that a block can name: doubled as it is needed */
 };
 
-struct cache_rope *cache_rope_create(struct cache_memory *m); /* empty; NULL: no memory */
+struct cache_rope *cache_rope_create(struct memory *m); /* empty; NULL: no memory */
 /* Bytes that a rope of `length`, made by one append, takes in all. */
 uint64_t cache_rope_cost(uint64_t length);
 /* Bytes that this rope takes in all, extents that others hold too included. */
@@ -57,11 +58,11 @@ struct mr_span cache_rope_writable(struct cache_rope *r, uint64_t offset);
 void cache_rope_copy_out(const struct cache_rope *r, uint64_t offset, void *to, size_t n);
 bool cache_rope_equal(const struct cache_rope *a, const void *data, size_t n);
 /* A second rope over the same extents, each held once more; `m` counts what is not extents. NULL: no memory. */
-struct cache_rope *cache_rope_share(const struct cache_rope *r, struct cache_memory *m);
-/* The rope changes hands between shards (cache_memory_disown and _adopt of every piece; the taker gets a copy of an extent
+struct cache_rope *cache_rope_share(const struct cache_rope *r, struct memory *m);
+/* The rope changes hands between shards (memory_disown and _adopt of every piece; the taker gets a copy of an extent
  * that others hold, since they drop it at the giver). Touches both memories: neither's worker may run meanwhile. False: the
  * taker has no room, the rope is as it was. */
-bool cache_rope_adopt(struct cache_rope *r, struct cache_memory *taker);
+bool cache_rope_adopt(struct cache_rope *r, struct memory *taker);
 
 void cache_rope_check(const struct cache_rope *r);
 

@@ -19,11 +19,11 @@ static struct mr_span entry_key(const void *item)
 static const struct cache_table_type keyspace_type = {entry_key};
 
 /* Address space costs nothing, and the limit may be raised later; where the system is strict about it, less must do. */
-static bool memory_init(struct cache_store *s, uint64_t limit)
+static bool store_memory_init(struct cache_store *s, uint64_t limit)
 {
     uint64_t page = CACHE_ALLOC_MAX, least = 2 * limit + (UINT64_C(64) << 20);
     for (uint64_t region = REGION_MAX - page;; region /= 2) {
-        if (cache_memory_init(&s->memory, region, limit))
+        if (memory_init(&s->memory, region, limit))
             return true;
         if (region < least)
             return false;
@@ -35,7 +35,7 @@ bool cache_store_init(struct cache_store *s, uint64_t memory_limit, const char *
 {
     const struct cache_evict_policy *found = cache_evict_find(policy);
     *s = (struct cache_store){.secret = {secret[0], secret[1]}, .limit = memory_limit};
-    if (!found || memory_limit >= REGION_MAX || !memory_init(s, memory_limit))
+    if (!found || memory_limit >= REGION_MAX || !store_memory_init(s, memory_limit))
         return false;
     mr_random_seed(&s->random, seed);
     for (unsigned i = 0; i < CACHE_DATABASES; i++) {
@@ -49,7 +49,7 @@ bool cache_store_init(struct cache_store *s, uint64_t memory_limit, const char *
         return true;
     }
     store_trash_release(s);
-    cache_memory_release(&s->memory);
+    memory_release(&s->memory);
     return false;
 }
 
@@ -58,7 +58,7 @@ void cache_store_release(struct cache_store *s)
 {
     store_evict_release(s);
     store_trash_release(s);
-    cache_memory_release(&s->memory);
+    memory_release(&s->memory);
 }
 
 /* Turns */
@@ -227,7 +227,7 @@ struct cache_entry *cache_store_add_collection(struct cache_store *s, unsigned d
 
 uint64_t cache_entry_bytes(const struct cache_store *s, const struct cache_entry *e)
 {
-    uint64_t bytes = cache_memory_cost(store_entry_bytes(e));
+    uint64_t bytes = memory_cost(store_entry_bytes(e));
     if (!(e->flags & CACHE_ENTRY_VALUE))
         return bytes;
     union cache_value *value = cache_entry_value(e);

@@ -14,6 +14,7 @@
 #ifndef SERVICES_CACHE_STORE_H
 #define SERVICES_CACHE_STORE_H
 
+#include "cache/limits.h"
 #include "cache/store/entry.h"
 #include "cache/store/expire.h"
 #include "cache/store/table.h"
@@ -41,7 +42,7 @@ struct cache_store_stat {
 struct cache_trash; /* deleted collections, ropes and tables, being taken apart */
 
 struct cache_store {
-    struct cache_memory memory;
+    struct memory memory;
     uint64_t secret[2];
     struct mr_random random;
     struct cache_table database[CACHE_DATABASES];

@@ -67,8 +67,8 @@ static void trash_check(struct census *c)
     uint64_t values = 0;
     for (unsigned i = 0; i < trash->flushed_count; i++)
         cache_table_each(&trash->flushed[(trash->flushed_first + i) % STORE_FLUSHED_MAX].table, flushed_check, c);
-    for (cache_link link = trash->first; link; values++) {
-        const struct cache_entry *e = cache_link_unpack(c->store->memory.base, link);
+    for (memory_link link = trash->first; link; values++) {
+        const struct cache_entry *e = memory_link_unpack(c->store->memory.base, link);
         link = e->evict.older;
     }
     assert(values == trash->values);
@@ -88,5 +88,5 @@ void cache_store_check(struct cache_store *s)
     cache_evict_check(&s->evict);
     if (s->evict_next)
         cache_evict_check(s->evict_next);
-    cache_memory_check(&s->memory);
+    memory_check(&s->memory);
 }

@@ -25,7 +25,7 @@ struct cache_entry *store_entry_create(struct cache_store *s, const struct store
                                        size_t embedded_bytes)
 {
     assert(p->key.length <= CACHE_KEY_MAX);
-    struct cache_entry *e = cache_memory_alloc(&s->memory, store_entry_bytes_for(flags, p->key.length, embedded_bytes));
+    struct cache_entry *e = memory_alloc(&s->memory, store_entry_bytes_for(flags, p->key.length, embedded_bytes));
     if (!e)
         return NULL;
     memset(e, 0, offsetof(struct cache_entry, parts));
@@ -45,7 +45,7 @@ struct cache_entry *store_entry_create(struct cache_store *s, const struct store
 
 void store_entry_free(struct cache_store *s, struct cache_entry *e)
 {
-    cache_memory_free(&s->memory, e, store_entry_bytes(e));
+    memory_free(&s->memory, e, store_entry_bytes(e));
 }
 
 void store_entry_assign(struct cache_entry *e, const struct store_value *v)

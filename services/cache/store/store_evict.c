@@ -117,7 +117,7 @@ static void enter(struct cache_store *s, struct cache_evict *into, struct cache_
 {
     if (into->policy->volatile_only && !(e->flags & CACHE_ENTRY_EXPIRES))
         return;
-    uint64_t bytes = cache_memory_cost(store_entry_bytes(e));
+    uint64_t bytes = memory_cost(store_entry_bytes(e));
     if (e->type == CACHE_STRING)
         bytes = cache_entry_bytes(s, e);
     into->policy->insert(into, &e->evict, hash, bytes < UINT32_MAX ? (uint32_t)bytes : UINT32_MAX);

@@ -18,7 +18,7 @@ struct store_flushed {
 
 /* Values that were deleted lie in the entries that they had, chained by `evict.older`. */
 struct cache_trash {
-    cache_link first;
+    memory_link first;
     uint64_t values;
     struct store_flushed flushed[STORE_FLUSHED_MAX]; /* a ring */
     unsigned flushed_first, flushed_count;

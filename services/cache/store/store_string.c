@@ -111,7 +111,7 @@ static bool embeds(size_t key_bytes, uint64_t value_bytes)
 static uint64_t entry_cost(size_t key_bytes, uint64_t value_bytes)
 {
     const unsigned parts = CACHE_ENTRY_EXPIRES | CACHE_ENTRY_MEMCACHED | CACHE_ENTRY_VALUE;
-    return cache_memory_cost(store_entry_bytes_for(parts, key_bytes, embeds(key_bytes, value_bytes) ? value_bytes : 0));
+    return memory_cost(store_entry_bytes_for(parts, key_bytes, embeds(key_bytes, value_bytes) ? value_bytes : 0));
 }
 
 static uint64_t pieces_cost(size_t key_bytes, uint64_t value_bytes)

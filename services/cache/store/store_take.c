@@ -47,10 +47,10 @@ static bool extent_adopt(struct cache_store *s, struct cache_extent **place)
     if (x->memory == &s->memory)
         return true;
     if (x->references == 1) {
-        struct cache_memory *giver = x->memory;
-        if (!cache_memory_adopt(&s->memory, sizeof *x + x->length))
+        struct memory *giver = x->memory;
+        if (!memory_adopt(&s->memory, sizeof *x + x->length))
             return false;
-        cache_memory_disown(giver, sizeof *x + x->length);
+        memory_disown(giver, sizeof *x + x->length);
         x->memory = &s->memory;
         return true;
     }

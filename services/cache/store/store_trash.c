@@ -46,7 +46,7 @@ bool store_value_free(struct cache_store *s, struct cache_entry *e, unsigned *bu
 void store_trash_add(struct cache_store *s, struct cache_entry *e)
 {
     e->evict.older = s->trash->first;
-    s->trash->first = cache_link_pack(s->memory.base, e);
+    s->trash->first = memory_link_pack(s->memory.base, e);
     s->trash->values++;
 }
 
@@ -64,8 +64,8 @@ static void values_drain(struct cache_store *s, unsigned *budget)
 {
     struct cache_trash *trash = s->trash;
     while (*budget && trash->first) {
-        struct cache_entry *e = cache_link_unpack(s->memory.base, trash->first);
-        cache_link next = e->evict.older;
+        struct cache_entry *e = memory_link_unpack(s->memory.base, trash->first);
+        memory_link next = e->evict.older;
         if (!store_value_free(s, e, budget))
             return;
         store_entry_free(s, e);

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #define BUCKET_SLOTS    7
-#define SEGMENT_BUCKETS ((uint32_t)(CACHE_MEMORY_LARGEST / sizeof(struct cache_table_bucket)))
+#define SEGMENT_BUCKETS ((uint32_t)(MEMORY_LARGEST / sizeof(struct cache_table_bucket)))
 #define LEAF_SEGMENTS   512u
 #define ROOT_LEAVES     512u
 #define BUCKETS_MAX     (SEGMENT_BUCKETS * LEAF_SEGMENTS * ROOT_LEAVES)
@@ -121,11 +121,11 @@ static uint32_t segments_of(uint32_t buckets)
 /* The first segment becomes the first of many. */
 static bool directory_create(struct cache_table *t)
 {
-    struct table_root *root = cache_memory_alloc(t->memory, sizeof *root);
-    struct table_leaf *leaf = root ? cache_memory_alloc(t->memory, sizeof *leaf) : NULL;
+    struct table_root *root = memory_alloc(t->memory, sizeof *root);
+    struct table_leaf *leaf = root ? memory_alloc(t->memory, sizeof *leaf) : NULL;
     if (!leaf) {
         if (root)
-            cache_memory_free(t->memory, root, sizeof *root);
+            memory_free(t->memory, root, sizeof *root);
         return false;
     }
     leaf->segment[0] = (struct cache_table_bucket *)t->directory;
@@ -138,8 +138,8 @@ static void directory_free(struct cache_table *t)
 {
     struct table_root *root = (struct table_root *)t->directory;
     t->directory = (struct cache_table_directory *)root->leaf[0]->segment[0];
-    cache_memory_free(t->memory, root->leaf[0], sizeof *root->leaf[0]);
-    cache_memory_free(t->memory, root, sizeof *root);
+    memory_free(t->memory, root->leaf[0], sizeof *root->leaf[0]);
+    memory_free(t->memory, root, sizeof *root);
 }
 
 /* Makes segment number `segment` and, when it is the first of its leaf, the leaf. */
@@ -148,11 +148,11 @@ static bool leaf_add(struct cache_table *t, uint32_t segment)
     struct table_root *root = (struct table_root *)t->directory;
     struct table_leaf **leaf = &root->leaf[segment / LEAF_SEGMENTS];
     uint32_t place = segment % LEAF_SEGMENTS;
-    void *added = cache_memory_alloc(t->memory, SEGMENT_BYTES);
+    void *added = memory_alloc(t->memory, SEGMENT_BYTES);
     if (!added)
         return false;
-    if (!place && !(*leaf = cache_memory_alloc(t->memory, sizeof **leaf))) {
-        cache_memory_free(t->memory, added, SEGMENT_BYTES);
+    if (!place && !(*leaf = memory_alloc(t->memory, sizeof **leaf))) {
+        memory_free(t->memory, added, SEGMENT_BYTES);
         return false;
     }
     (*leaf)->segment[place] = added;
@@ -178,9 +178,9 @@ static void segment_remove(struct cache_table *t, uint32_t segment)
     struct table_root *root = (struct table_root *)t->directory;
     struct table_leaf *leaf = root->leaf[segment / LEAF_SEGMENTS];
     uint32_t place = segment % LEAF_SEGMENTS;
-    cache_memory_free(t->memory, leaf->segment[place], SEGMENT_BYTES);
+    memory_free(t->memory, leaf->segment[place], SEGMENT_BYTES);
     if (!place)
-        cache_memory_free(t->memory, leaf, sizeof *leaf);
+        memory_free(t->memory, leaf, sizeof *leaf);
 }
 
 /* Room for bucket number `buckets`. */
@@ -193,7 +193,7 @@ static bool bucket_room(struct cache_table *t)
     size_t now = segment_bytes(t->buckets), then = segment_bytes(t->buckets + 1);
     if (now == then)
         return true;
-    void *grown = cache_memory_resize(t->memory, t->directory, now, then);
+    void *grown = memory_resize(t->memory, t->directory, now, then);
     if (!grown)
         return false;
     t->directory = grown;
@@ -206,7 +206,7 @@ static void bucket_give_back(struct cache_table *t, void *smaller)
     uint32_t last = t->buckets - 1;
     if (smaller) {
         memcpy(smaller, t->directory, last * sizeof(struct cache_table_bucket));
-        cache_memory_free(t->memory, t->directory, segment_bytes(t->buckets));
+        memory_free(t->memory, t->directory, segment_bytes(t->buckets));
         t->directory = smaller;
     } else if (last >= SEGMENT_BUCKETS && last % SEGMENT_BUCKETS == 0) {
         segment_remove(t, last / SEGMENT_BUCKETS);
@@ -220,7 +220,7 @@ static void bucket_give_back(struct cache_table *t, void *smaller)
 
 static struct cache_table_bucket *overflow_create(struct cache_table *t)
 {
-    struct cache_table_bucket *b = cache_memory_alloc(t->memory, sizeof *b);
+    struct cache_table_bucket *b = memory_alloc(t->memory, sizeof *b);
     if (b) {
         memset(b, 0, sizeof *b);
         t->overflows++;
@@ -230,7 +230,7 @@ static struct cache_table_bucket *overflow_create(struct cache_table *t)
 
 static void overflow_free(struct cache_table *t, struct cache_table_bucket *b)
 {
-    cache_memory_free(t->memory, b, sizeof *b);
+    memory_free(t->memory, b, sizeof *b);
     t->overflows--;
 }
 
@@ -358,7 +358,7 @@ static bool table_shrink(struct cache_table *t)
         return false;
     void *smaller = NULL;
     if (last < SEGMENT_BUCKETS && segment_bytes(last) != segment_bytes(t->buckets)) {
-        smaller = cache_memory_alloc(t->memory, segment_bytes(last));
+        smaller = memory_alloc(t->memory, segment_bytes(last));
         if (!smaller)
             return false;
     }
@@ -387,7 +387,7 @@ static void table_empty(struct cache_table *t)
     while (t->buckets > SEGMENT_BUCKETS)
         bucket_give_back(t, NULL);
     assert(!t->overflows);
-    cache_memory_free(t->memory, t->directory, segment_bytes(t->buckets));
+    memory_free(t->memory, t->directory, segment_bytes(t->buckets));
     t->directory = NULL;
     t->buckets = 0;
 }
@@ -403,7 +403,7 @@ static void table_adapt_down(struct cache_table *t)
 
 /* Public */
 
-void cache_table_init(struct cache_table *t, struct cache_memory *m, const struct cache_table_type *type,
+void cache_table_init(struct cache_table *t, struct memory *m, const struct cache_table_type *type,
                       const uint64_t secret[2])
 {
     *t = (struct cache_table){.memory = m, .type = type, .secret = secret};
@@ -452,7 +452,7 @@ bool cache_table_insert(struct cache_table *t, uint64_t hash, void *item)
 {
     assert(!t->freeing && !t->scanning && item && ((uint64_t)(uintptr_t)item & ~POINTER_MASK) == 0);
     if (!t->buckets) {
-        struct cache_table_bucket *first = cache_memory_alloc(t->memory, segment_bytes(1));
+        struct cache_table_bucket *first = memory_alloc(t->memory, segment_bytes(1));
         if (!first)
             return false;
         memset(first, 0, sizeof *first);
@@ -503,17 +503,17 @@ static uint64_t structure_bytes(uint32_t buckets)
     if (!buckets)
         return 0;
     if (buckets <= SEGMENT_BUCKETS)
-        return cache_memory_cost(segment_bytes(buckets));
+        return memory_cost(segment_bytes(buckets));
     uint64_t segments = segments_of(buckets), leaves = (segments + LEAF_SEGMENTS - 1) / LEAF_SEGMENTS;
-    return cache_memory_cost(sizeof(struct table_root)) + leaves * cache_memory_cost(sizeof(struct table_leaf)) +
-           segments * cache_memory_cost(SEGMENT_BYTES);
+    return memory_cost(sizeof(struct table_root)) + leaves * memory_cost(sizeof(struct table_leaf)) +
+           segments * memory_cost(SEGMENT_BYTES);
 }
 
 uint64_t cache_table_insert_cost(const struct cache_table *t, uint64_t n)
 {
     uint64_t least = (t->count + n + LOAD_GROW - 3) / LOAD_GROW, most = (uint64_t)t->buckets + STEPS_PER_CHANGE * n;
     uint64_t buckets = least < most ? least : most;
-    uint64_t cost = n * cache_memory_cost(sizeof(struct cache_table_bucket));
+    uint64_t cost = n * memory_cost(sizeof(struct cache_table_bucket));
     if (buckets < 1)
         buckets = 1;
     if (buckets > BUCKETS_MAX)
@@ -655,9 +655,9 @@ bool cache_table_free_step(struct cache_table *t, unsigned *budget, void (*free_
     assert(!t->count && !t->overflows);
     if (t->buckets > SEGMENT_BUCKETS) {
         directory_free(t);
-        cache_memory_free(t->memory, t->directory, SEGMENT_BYTES);
+        memory_free(t->memory, t->directory, SEGMENT_BYTES);
     } else if (t->buckets) {
-        cache_memory_free(t->memory, t->directory, segment_bytes(t->buckets));
+        memory_free(t->memory, t->directory, segment_bytes(t->buckets));
     }
     t->directory = NULL;
     t->buckets = 0;
@@ -666,7 +666,7 @@ bool cache_table_free_step(struct cache_table *t, unsigned *budget, void (*free_
 
 uint64_t cache_table_bytes(const struct cache_table *t)
 {
-    return structure_bytes(t->buckets) + t->overflows * (uint64_t)cache_memory_cost(sizeof(struct cache_table_bucket));
+    return structure_bytes(t->buckets) + t->overflows * (uint64_t)memory_cost(sizeof(struct cache_table_bucket));
 }
 
 void cache_table_check(const struct cache_table *t)

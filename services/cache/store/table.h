@@ -15,7 +15,7 @@
 #include <millrace/random.h>
 #include <millrace/types.h>
 
-#include "cache/store/memory.h"
+#include "memory/memory.h"
 
 struct cache_table_type {
     struct mr_span (*key)(const void *item);
@@ -25,7 +25,7 @@ struct cache_table_bucket;
 struct cache_table_directory;
 
 struct cache_table {
-    struct cache_memory *memory;
+    struct memory *memory;
     const struct cache_table_type *type;
     const uint64_t *secret; /* two words */
     struct cache_table_directory *directory;
@@ -41,7 +41,7 @@ struct cache_table {
 uint64_t cache_hash(const uint64_t secret[2], const void *key, size_t n);
 
 /* Takes no memory until the first insert. */
-void cache_table_init(struct cache_table *t, struct cache_memory *m, const struct cache_table_type *type,
+void cache_table_init(struct cache_table *t, struct memory *m, const struct cache_table_type *type,
                       const uint64_t secret[2]);
 
 static inline uint64_t cache_table_hash(const struct cache_table *t, const void *key, size_t n)

@@ -68,24 +68,24 @@ size_t cache_compact_element_bytes(size_t n)
 /* All of the slot that `bytes` will be counted as: growth within it is free. */
 static uint32_t capacity_for(size_t bytes)
 {
-    size_t cost = cache_memory_cost(bytes);
-    return (uint32_t)(cost < CACHE_MEMORY_LARGEST ? cost : CACHE_MEMORY_LARGEST);
+    size_t cost = memory_cost(bytes);
+    return (uint32_t)(cost < MEMORY_LARGEST ? cost : MEMORY_LARGEST);
 }
 
-struct cache_compact *cache_compact_create(struct cache_memory *m, size_t bytes_expected)
+struct cache_compact *cache_compact_create(struct memory *m, size_t bytes_expected)
 {
-    if (bytes_expected > CACHE_MEMORY_LARGEST - HEADER)
-        bytes_expected = CACHE_MEMORY_LARGEST - HEADER;
+    if (bytes_expected > MEMORY_LARGEST - HEADER)
+        bytes_expected = MEMORY_LARGEST - HEADER;
     uint32_t capacity = capacity_for(HEADER + bytes_expected);
-    struct cache_compact *c = cache_memory_alloc(m, capacity);
+    struct cache_compact *c = memory_alloc(m, capacity);
     if (c)
         *c = (struct cache_compact){.used = HEADER, .capacity = capacity};
     return c;
 }
 
-void cache_compact_free(struct cache_memory *m, struct cache_compact *c)
+void cache_compact_free(struct memory *m, struct cache_compact *c)
 {
-    cache_memory_free(m, c, c->capacity);
+    memory_free(m, c, c->capacity);
 }
 
 void cache_compact_copy(struct cache_compact *to, const struct cache_compact *from)
@@ -166,15 +166,14 @@ uint32_t cache_compact_find(const struct cache_compact *c, uint32_t at, unsigned
 }
 
 /* Makes `used` differ by new_bytes - old_bytes at `at`: what lies behind old_bytes moves. False: no memory. */
-static bool gap_change(struct cache_memory *m, struct cache_compact **c, uint32_t at, size_t old_bytes,
-                       size_t new_bytes)
+static bool gap_change(struct memory *m, struct cache_compact **c, uint32_t at, size_t old_bytes, size_t new_bytes)
 {
     size_t used = (*c)->used - old_bytes + new_bytes;
     if (used > (*c)->capacity) {
-        if (used > CACHE_MEMORY_LARGEST)
+        if (used > MEMORY_LARGEST)
             return false;
         uint32_t capacity = capacity_for(used);
-        struct cache_compact *grown = cache_memory_resize(m, *c, (*c)->capacity, capacity);
+        struct cache_compact *grown = memory_resize(m, *c, (*c)->capacity, capacity);
         if (!grown)
             return false;
         grown->capacity = capacity;
@@ -187,12 +186,12 @@ static bool gap_change(struct cache_memory *m, struct cache_compact **c, uint32_
 }
 
 /* Half unused or more: into a smaller slot, if there is one to be had. */
-static void shrink(struct cache_memory *m, struct cache_compact **c)
+static void shrink(struct memory *m, struct cache_compact **c)
 {
     uint32_t capacity = capacity_for((*c)->used);
     if (capacity > (*c)->capacity / 2)
         return;
-    struct cache_compact *small = cache_memory_resize(m, *c, (*c)->capacity, capacity);
+    struct cache_compact *small = memory_resize(m, *c, (*c)->capacity, capacity);
     if (!small)
         return;
     small->capacity = capacity;
@@ -209,9 +208,9 @@ static void element_write(struct cache_compact *c, uint32_t at, const void *data
     length_write(to + cache_compact_element_bytes(n) - 1, -1, n);
 }
 
-bool cache_compact_insert(struct cache_memory *m, struct cache_compact **c, uint32_t at, const void *data, size_t n)
+bool cache_compact_insert(struct memory *m, struct cache_compact **c, uint32_t at, const void *data, size_t n)
 {
-    if (n > CACHE_MEMORY_LARGEST)
+    if (n > MEMORY_LARGEST)
         return false;
     if (!at)
         at = (*c)->used;
@@ -223,9 +222,9 @@ bool cache_compact_insert(struct cache_memory *m, struct cache_compact **c, uint
     return true;
 }
 
-bool cache_compact_replace(struct cache_memory *m, struct cache_compact **c, uint32_t at, const void *data, size_t n)
+bool cache_compact_replace(struct memory *m, struct cache_compact **c, uint32_t at, const void *data, size_t n)
 {
-    if (n > CACHE_MEMORY_LARGEST)
+    if (n > MEMORY_LARGEST)
         return false;
     if (!gap_change(m, c, at, element_end(*c, at) - at, cache_compact_element_bytes(n)))
         return false;
@@ -234,7 +233,7 @@ bool cache_compact_replace(struct cache_memory *m, struct cache_compact **c, uin
     return true;
 }
 
-uint32_t cache_compact_erase(struct cache_memory *m, struct cache_compact **c, uint32_t at, unsigned elements)
+uint32_t cache_compact_erase(struct memory *m, struct cache_compact **c, uint32_t at, unsigned elements)
 {
     uint32_t end = at;
     unsigned erased = 0;

@@ -10,7 +10,7 @@
 
 #include <millrace/types.h>
 
-#include "cache/store/memory.h"
+#include "memory/memory.h"
 
 struct cache_compact {
     uint32_t used;     /* bytes, header included */
@@ -19,8 +19,8 @@ struct cache_compact {
     uint8_t bytes[];
 };
 
-struct cache_compact *cache_compact_create(struct cache_memory *m, size_t bytes_expected); /* NULL: no memory */
-void cache_compact_free(struct cache_memory *m, struct cache_compact *c);
+struct cache_compact *cache_compact_create(struct memory *m, size_t bytes_expected); /* NULL: no memory */
+void cache_compact_free(struct memory *m, struct cache_compact *c);
 /* Into `to`, which was created with room for it and is empty. */
 void cache_compact_copy(struct cache_compact *to, const struct cache_compact *from);
 size_t cache_compact_element_bytes(size_t n); /* that an element of `n` bytes takes */
@@ -36,9 +36,9 @@ struct mr_span cache_compact_get(const struct cache_compact *c, uint32_t at);
 uint32_t cache_compact_find(const struct cache_compact *c, uint32_t at, unsigned step, const void *data, size_t n);
 
 /* Before the element at `at`; 0: at the end. */
-bool cache_compact_insert(struct cache_memory *m, struct cache_compact **c, uint32_t at, const void *data, size_t n);
-bool cache_compact_replace(struct cache_memory *m, struct cache_compact **c, uint32_t at, const void *data, size_t n);
+bool cache_compact_insert(struct memory *m, struct cache_compact **c, uint32_t at, const void *data, size_t n);
+bool cache_compact_replace(struct memory *m, struct cache_compact **c, uint32_t at, const void *data, size_t n);
 /* Returns where the element after the erased ones is now; 0: the end. Gives memory back when much is unused. */
-uint32_t cache_compact_erase(struct cache_memory *m, struct cache_compact **c, uint32_t at, unsigned elements);
+uint32_t cache_compact_erase(struct memory *m, struct cache_compact **c, uint32_t at, unsigned elements);
 
 #endif

@@ -88,7 +88,7 @@ static struct hash_item *item_create(struct cache_store *s, struct mr_span field
 {
     assert(field.length <= CACHE_KEY_MAX && (value->rope || value->length <= CACHE_SMALL_MAX));
     size_t tail = value->rope ? sizeof(struct rope_tail) : value->length;
-    struct hash_item *i = cache_memory_alloc(&s->memory, item_bytes(field.length, tail));
+    struct hash_item *i = memory_alloc(&s->memory, item_bytes(field.length, tail));
     if (!i)
         return NULL;
     *i = (struct hash_item){(uint32_t)tail, (uint16_t)field.length, value->rope != NULL};
@@ -98,7 +98,7 @@ static struct hash_item *item_create(struct cache_store *s, struct mr_span field
         return i;
     }
     if (value->rope->memory != &s->memory && !cache_rope_adopt(value->rope, &s->memory)) {
-        cache_memory_free(&s->memory, i, item_size(i));
+        memory_free(&s->memory, i, item_size(i));
         return NULL;
     }
     item_set_tail(i, (struct rope_tail){.rope = value->rope});
@@ -109,7 +109,7 @@ static struct hash_item *item_create(struct cache_store *s, struct mr_span field
 /* All that it takes; a rope counts as whole extents, which is what it takes but for the last. */
 static uint64_t item_memory(const struct hash_item *i)
 {
-    return cache_memory_cost(item_size(i)) + (i->is_rope ? cache_rope_cost(item_tail(i).rope->length) : 0);
+    return memory_cost(item_size(i)) + (i->is_rope ? cache_rope_cost(item_tail(i).rope->length) : 0);
 }
 
 /* A long value goes in pieces, as any other that is deleted. */
@@ -119,14 +119,14 @@ static void item_free(struct cache_store *s, struct hash_item *i)
         cache_store_discard(s, &(struct cache_taken){.type = CACHE_STRING,
                                                      .encoding = CACHE_STRING_ROPE,
                                                      .value.rope = item_tail(i).rope});
-    cache_memory_free(&s->memory, i, item_size(i));
+    memory_free(&s->memory, i, item_size(i));
 }
 
 /* Begin and end */
 
 static struct hash_table *table_create(struct cache_store *s)
 {
-    struct hash_table *h = cache_memory_alloc(&s->memory, sizeof *h);
+    struct hash_table *h = memory_alloc(&s->memory, sizeof *h);
     if (!h)
         return NULL;
     *h = (struct hash_table){0};
@@ -143,7 +143,7 @@ static void item_discard(void *item, void *argument)
         item_set_tail(i, (struct rope_tail){item_tail(i).rope, h->ropes});
         h->ropes = i;
     } else {
-        cache_memory_free(h->table.memory, i, item_size(i));
+        memory_free(h->table.memory, i, item_size(i));
     }
 }
 
@@ -155,7 +155,7 @@ static bool ropes_free(struct hash_table *h, unsigned *budget)
         if (!cache_rope_free_step(tail.rope, budget))
             return false;
         h->ropes = tail.next;
-        cache_memory_free(h->table.memory, i, item_size(i));
+        memory_free(h->table.memory, i, item_size(i));
     }
     return !h->ropes;
 }
@@ -172,7 +172,7 @@ static bool hash_free_step(struct cache_store *s, unsigned encoding, void *colle
         return false;
     if (!cache_table_free_step(&h->table, budget, item_discard, h) || !ropes_free(h, budget))
         return false;
-    cache_memory_free(&s->memory, h, sizeof *h);
+    memory_free(&s->memory, h, sizeof *h);
     return true;
 }
 
@@ -280,9 +280,9 @@ void cache_hash_each(const struct cache_entry *e, void (*each)(const struct cach
 uint64_t cache_hash_pair_cost(size_t field_bytes, const struct cache_argument *value)
 {
     if (value->rope)
-        return cache_memory_cost(item_bytes(field_bytes, sizeof(struct rope_tail))) + cache_rope_cost(value->length) +
+        return memory_cost(item_bytes(field_bytes, sizeof(struct rope_tail))) + cache_rope_cost(value->length) +
                ROUNDING;
-    return cache_memory_cost(item_bytes(field_bytes, value->length)) + ROUNDING;
+    return memory_cost(item_bytes(field_bytes, value->length)) + ROUNDING;
 }
 
 /* A compact hash may grow as such, and then become a table while it is still there: both, and the table of all. What its
@@ -294,10 +294,10 @@ uint64_t cache_hash_room(struct cache_store *s, const struct cache_entry *e, uin
     struct cache_table fresh;
     cache_table_init(&fresh, &s->memory, &item_type, s->secret);
     uint64_t used = e ? compact_of(e)->used : sizeof(struct cache_compact), present = e ? cache_hash_length(e) : 0;
-    uint64_t compact = used + pair_costs < CACHE_MEMORY_LARGEST ? used + pair_costs : CACHE_MEMORY_LARGEST;
+    uint64_t compact = used + pair_costs < MEMORY_LARGEST ? used + pair_costs : MEMORY_LARGEST;
     uint64_t rounded = used < ROUNDING_LARGE ? used / 4 : used;
     uint64_t items = used + rounded + present * (offsetof(struct hash_item, bytes) + ROUNDING);
-    return cache_memory_cost(compact) + cache_memory_cost(sizeof(struct hash_table)) + items +
+    return memory_cost(compact) + memory_cost(sizeof(struct hash_table)) + items +
            cache_table_insert_cost(&fresh, present + pairs);
 }
 
@@ -312,7 +312,7 @@ static bool table_add(struct cache_store *s, struct hash_table *h, struct mr_spa
         return false;
     if (!cache_table_insert(&h->table, cache_table_hash(&h->table, field.data, field.length), i)) {
         value->rope = rope; /* the caller's again */
-        cache_memory_free(&s->memory, i, item_size(i));
+        memory_free(&s->memory, i, item_size(i));
         return false;
     }
     h->item_bytes += item_memory(i);
@@ -369,7 +369,7 @@ static bool stays_compact(const struct cache_store *s, const struct cache_compac
     if (adds && c->count / 2 >= limits->hash_max_listpack_entries)
         return false;
     return c->used + cache_compact_element_bytes(field_bytes) + cache_compact_element_bytes(value->length) <=
-           CACHE_MEMORY_LARGEST;
+           MEMORY_LARGEST;
 }
 
 static bool compact_add(struct cache_store *s, struct cache_compact **c, struct mr_span field,
@@ -435,7 +435,7 @@ bool cache_hash_remove(struct cache_store *s, struct cache_entry *e, struct mr_s
 
 static void *compact_copy(struct cache_store *s, const struct cache_compact *c)
 {
-    struct cache_compact *copy = cache_memory_alloc(&s->memory, c->capacity);
+    struct cache_compact *copy = memory_alloc(&s->memory, c->capacity);
     if (copy)
         memcpy(copy, c, c->used);
     return copy;
@@ -510,9 +510,9 @@ static void *hash_copy(struct cache_store *s, unsigned encoding, const void *col
 static uint64_t hash_bytes(unsigned encoding, const void *collection)
 {
     if (encoding == CACHE_HASH_COMPACT)
-        return cache_memory_cost(((const struct cache_compact *)collection)->capacity);
+        return memory_cost(((const struct cache_compact *)collection)->capacity);
     const struct hash_table *h = collection;
-    return cache_memory_cost(sizeof *h) + cache_table_bytes(&h->table) + h->item_bytes;
+    return memory_cost(sizeof *h) + cache_table_bytes(&h->table) + h->item_bytes;
 }
 
 static const char *hash_encoding_name(const struct cache_entry *e)

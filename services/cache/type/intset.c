@@ -14,28 +14,27 @@ unsigned cache_intset_width(int64_t value)
 /* All of the slot that is paid for. */
 static uint32_t capacity_for(uint64_t count, unsigned width)
 {
-    size_t cost = cache_memory_cost(HEADER + count * width);
-    return (uint32_t)(cost < CACHE_MEMORY_LARGEST ? cost : CACHE_MEMORY_LARGEST);
+    size_t cost = memory_cost(HEADER + count * width);
+    return (uint32_t)(cost < MEMORY_LARGEST ? cost : MEMORY_LARGEST);
 }
 
 uint64_t cache_intset_cost(uint64_t count, unsigned width)
 {
-    return HEADER + count * width < CACHE_MEMORY_LARGEST ? cache_memory_cost(HEADER + count * width)
-                                                         : cache_memory_cost(CACHE_MEMORY_LARGEST);
+    return HEADER + count * width < MEMORY_LARGEST ? memory_cost(HEADER + count * width) : memory_cost(MEMORY_LARGEST);
 }
 
-struct cache_intset *cache_intset_create(struct cache_memory *m)
+struct cache_intset *cache_intset_create(struct memory *m)
 {
     uint32_t capacity = capacity_for(1, 2);
-    struct cache_intset *set = cache_memory_alloc(m, capacity);
+    struct cache_intset *set = memory_alloc(m, capacity);
     if (set)
         *set = (struct cache_intset){.capacity = capacity, .width = 2};
     return set;
 }
 
-void cache_intset_free(struct cache_memory *m, struct cache_intset *set)
+void cache_intset_free(struct memory *m, struct cache_intset *set)
 {
-    cache_memory_free(m, set, set->capacity);
+    memory_free(m, set, set->capacity);
 }
 
 static int64_t value_at(const struct cache_intset *set, uint32_t index, unsigned width)
@@ -85,14 +84,14 @@ bool cache_intset_find(const struct cache_intset *set, int64_t value, uint32_t *
 }
 
 /* Room for `count` integers of `width`. False: there is none. */
-static bool intset_resize(struct cache_memory *m, struct cache_intset **set, uint64_t count, unsigned width)
+static bool intset_resize(struct memory *m, struct cache_intset **set, uint64_t count, unsigned width)
 {
-    if (HEADER + count * width > CACHE_MEMORY_LARGEST)
+    if (HEADER + count * width > MEMORY_LARGEST)
         return false;
     uint32_t capacity = capacity_for(count, width);
     if (capacity == (*set)->capacity)
         return true;
-    struct cache_intset *resized = cache_memory_resize(m, *set, (*set)->capacity, capacity);
+    struct cache_intset *resized = memory_resize(m, *set, (*set)->capacity, capacity);
     if (!resized)
         return false;
     resized->capacity = capacity;
@@ -109,7 +108,7 @@ static void widen(struct cache_intset *set, unsigned width)
         value_set(set, i, value_at(set, i, narrow));
 }
 
-bool cache_intset_insert(struct cache_memory *m, struct cache_intset **set, int64_t value)
+bool cache_intset_insert(struct memory *m, struct cache_intset **set, int64_t value)
 {
     uint32_t index;
     bool found = cache_intset_find(*set, value, &index);
@@ -131,7 +130,7 @@ bool cache_intset_insert(struct cache_memory *m, struct cache_intset **set, int6
     return true;
 }
 
-void cache_intset_erase(struct cache_memory *m, struct cache_intset **set, uint32_t index)
+void cache_intset_erase(struct memory *m, struct cache_intset **set, uint32_t index)
 {
     struct cache_intset *s = *set;
     assert(index < s->count);

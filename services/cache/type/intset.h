@@ -5,7 +5,7 @@
 
 #include <millrace/types.h>
 
-#include "cache/store/memory.h"
+#include "memory/memory.h"
 
 struct cache_intset {
     uint32_t count;
@@ -15,8 +15,8 @@ struct cache_intset {
     uint8_t bytes[];
 };
 
-struct cache_intset *cache_intset_create(struct cache_memory *m); /* NULL: no memory */
-void cache_intset_free(struct cache_memory *m, struct cache_intset *set);
+struct cache_intset *cache_intset_create(struct memory *m); /* NULL: no memory */
+void cache_intset_free(struct memory *m, struct cache_intset *set);
 /* Bytes that a set of `count` integers of `width` takes in memory. */
 uint64_t cache_intset_cost(uint64_t count, unsigned width);
 unsigned cache_intset_width(int64_t value);
@@ -25,7 +25,7 @@ int64_t cache_intset_get(const struct cache_intset *set, uint32_t index); /* in 
 /* Where it is, or, when it is not there (false), where it would be inserted. */
 bool cache_intset_find(const struct cache_intset *set, int64_t value, uint32_t *index);
 /* `value` must not be there. False: no memory, or it would be larger than an allocation; nothing changed. */
-bool cache_intset_insert(struct cache_memory *m, struct cache_intset **set, int64_t value);
-void cache_intset_erase(struct cache_memory *m, struct cache_intset **set, uint32_t index);
+bool cache_intset_insert(struct memory *m, struct cache_intset **set, int64_t value);
+void cache_intset_erase(struct memory *m, struct cache_intset **set, uint32_t index);
 
 #endif

@@ -14,7 +14,7 @@
 #define SAMPLED_NODES      64   /* that MEMORY USAGE looks at */
 
 /* -1 .. -5 of list-max-listpack-size; the last is what an allocation can be. */
-static const uint32_t node_bytes_by_level[] = {4096, 8192, 16384, 32768, CACHE_MEMORY_LARGEST};
+static const uint32_t node_bytes_by_level[] = {4096, 8192, 16384, 32768, MEMORY_LARGEST};
 
 static uint32_t node_bytes_max(const struct cache_store *s)
 {
@@ -37,9 +37,9 @@ static bool node_takes(const struct cache_store *s, const struct cache_list_node
            n->compact->used + cache_compact_element_bytes(x->span.length) <= node_bytes_max(s);
 }
 
-struct cache_list *cache_list_create(struct cache_memory *m)
+struct cache_list *cache_list_create(struct memory *m)
 {
-    struct cache_list *l = cache_memory_alloc(m, sizeof(*l));
+    struct cache_list *l = memory_alloc(m, sizeof(*l));
     if (l)
         *l = (struct cache_list){0};
     return l;
@@ -169,14 +169,14 @@ static void node_free(struct cache_store *s, struct cache_list_node *n)
     if (n->rope)
         cache_store_discard(
             s, &(struct cache_taken){.type = CACHE_STRING, .encoding = CACHE_STRING_ROPE, .value.rope = n->rope});
-    cache_memory_free(&s->memory, n, sizeof(*n));
+    memory_free(&s->memory, n, sizeof(*n));
 }
 
 /* Of the one element, or empty with room for `bytes` when `x` is NULL. A rope is the node's on success. */
 static struct cache_list_node *node_create(struct cache_store *s, const struct cache_list_element *x, size_t bytes)
 {
-    struct cache_memory *m = &s->memory;
-    struct cache_list_node *n = cache_memory_alloc(m, sizeof(*n));
+    struct memory *m = &s->memory;
+    struct cache_list_node *n = memory_alloc(m, sizeof(*n));
     if (!n)
         return NULL;
     *n = (struct cache_list_node){.rope = x ? x->rope : NULL};
@@ -211,7 +211,7 @@ static void node_remove(struct cache_store *s, struct cache_list *l, struct cach
 /* What lies from `at` on goes to a new node behind. False: no memory, nothing changed. */
 static bool node_split(struct cache_store *s, struct cache_list *l, struct cache_list_at at)
 {
-    struct cache_memory *m = &s->memory;
+    struct memory *m = &s->memory;
     struct cache_compact *from = at.node->compact;
     struct cache_list_node *tail = node_create(s, NULL, from->used - at.offset);
     if (!tail)
@@ -234,7 +234,7 @@ static bool node_split(struct cache_store *s, struct cache_list *l, struct cache
 static bool insert_between(struct cache_store *s, struct cache_list *l, struct cache_list_node *left,
                            struct cache_list_node *right, const struct cache_list_element *x)
 {
-    struct cache_memory *m = &s->memory;
+    struct memory *m = &s->memory;
     if (node_takes(s, left, x))
         return cache_compact_insert(m, &left->compact, 0, x->span.data, x->span.length);
     if (node_takes(s, right, x))
@@ -389,7 +389,7 @@ void cache_list_free(struct cache_store *s, struct cache_list *l)
 {
     while (l->first)
         node_remove(s, l, l->first);
-    cache_memory_free(&s->memory, l, sizeof(*l));
+    memory_free(&s->memory, l, sizeof(*l));
 }
 
 struct cache_rope *cache_list_rope_copy(struct cache_store *s, const struct cache_rope *r)
@@ -458,7 +458,7 @@ static bool free_step(struct cache_store *s, unsigned encoding, void *collection
     }
     if (l->first)
         return false;
-    cache_memory_free(&s->memory, l, sizeof(*l));
+    memory_free(&s->memory, l, sizeof(*l));
     return true;
 }
 
@@ -475,9 +475,9 @@ static uint64_t bytes(unsigned encoding, const void *collection)
     const struct cache_list *l = collection;
     uint64_t sum = 0, nodes = 0;
     for (const struct cache_list_node *n = l->first; n && nodes < SAMPLED_NODES; n = n->next, nodes++)
-        sum += cache_memory_cost(sizeof(*n)) +
-               (n->compact ? cache_memory_cost(n->compact->capacity) : cache_rope_cost(n->rope->length));
-    return cache_memory_cost(sizeof(*l)) + (nodes < l->nodes ? sum / nodes * l->nodes : sum);
+        sum += memory_cost(sizeof(*n)) +
+               (n->compact ? memory_cost(n->compact->capacity) : cache_rope_cost(n->rope->length));
+    return memory_cost(sizeof(*l)) + (nodes < l->nodes ? sum / nodes * l->nodes : sum);
 }
 
 static const char *encoding_name(const struct cache_entry *e)

@@ -36,7 +36,7 @@ struct cache_list_at {
     uint32_t offset; /* in a compact node */
 };
 
-struct cache_list *cache_list_create(struct cache_memory *m); /* NULL: no memory */
+struct cache_list *cache_list_create(struct memory *m); /* NULL: no memory */
 void cache_list_free(struct cache_store *s, struct cache_list *l);
 static inline struct cache_list *cache_list_of(const struct cache_entry *e)
 {

@@ -64,15 +64,15 @@ static const struct cache_table_type item_type = {.key = cache_set_item_member};
 
 static void item_free(void *item, void *argument)
 {
-    struct cache_memory *m = argument;
-    cache_memory_free(m, item, item_size(((struct set_item *)item)->length));
+    struct memory *m = argument;
+    memory_free(m, item, item_size(((struct set_item *)item)->length));
 }
 
 /* Begin and end */
 
 static struct set_table *table_create(struct cache_store *s)
 {
-    struct set_table *t = cache_memory_alloc(&s->memory, sizeof *t);
+    struct set_table *t = memory_alloc(&s->memory, sizeof *t);
     if (!t)
         return NULL;
     t->item_bytes = 0;
@@ -90,7 +90,7 @@ static bool set_free_step(struct cache_store *s, unsigned encoding, void *collec
     struct set_table *t = collection;
     if (!cache_table_free_step(&t->table, budget, item_free, &s->memory))
         return false;
-    cache_memory_free(&s->memory, t, sizeof *t);
+    memory_free(&s->memory, t, sizeof *t);
     return true;
 }
 
@@ -210,7 +210,7 @@ struct mr_span cache_set_random(const struct cache_entry *e, struct mr_random *r
 
 uint64_t cache_set_member_cost(size_t bytes)
 {
-    return cache_memory_cost(item_size(bytes));
+    return memory_cost(item_size(bytes));
 }
 
 /* An intset may grow as such, and become a table while it is still there. */
@@ -221,7 +221,7 @@ uint64_t cache_set_room(struct cache_store *s, const struct cache_entry *e, uint
     uint64_t present = e ? intset_of(e)->count : 0;
     struct cache_table fresh;
     cache_table_init(&fresh, &s->memory, &item_type, s->secret);
-    return cache_intset_cost(present + members, 8) + cache_memory_cost(sizeof(struct set_table)) +
+    return cache_intset_cost(present + members, 8) + memory_cost(sizeof(struct set_table)) +
            present * cache_set_member_cost(INTEGER_BYTES) + cache_table_insert_cost(&fresh, present + members);
 }
 
@@ -231,7 +231,7 @@ uint64_t cache_set_room(struct cache_store *s, const struct cache_entry *e, uint
 static bool table_add(struct cache_store *s, struct set_table *t, uint64_t hash, struct mr_span member)
 {
     assert(member.length <= CACHE_KEY_MAX);
-    struct set_item *i = cache_memory_alloc(&s->memory, item_size(member.length));
+    struct set_item *i = memory_alloc(&s->memory, item_size(member.length));
     if (!i)
         return false;
     i->length = (uint16_t)member.length;
@@ -269,7 +269,7 @@ static bool set_convert(struct cache_store *s, struct cache_entry *e)
 static bool stays_intset(const struct cache_store *s, const struct cache_intset *set)
 {
     return set->count < cache_type_limits_of(s)->set_max_intset_entries &&
-           sizeof *set + ((size_t)set->count + 1) * sizeof(int64_t) <= CACHE_MEMORY_LARGEST;
+           sizeof *set + ((size_t)set->count + 1) * sizeof(int64_t) <= MEMORY_LARGEST;
 }
 
 static enum cache_set_outcome intset_add(struct cache_store *s, struct cache_entry *e, int64_t value)
@@ -326,7 +326,7 @@ bool cache_set_remove(struct cache_store *s, struct cache_entry *e, struct mr_sp
 
 static void *intset_copy(struct cache_store *s, const struct cache_intset *set)
 {
-    struct cache_intset *copy = cache_memory_alloc(&s->memory, set->capacity);
+    struct cache_intset *copy = memory_alloc(&s->memory, set->capacity);
     if (copy)
         memcpy(copy, set, sizeof *set + (size_t)set->count * set->width);
     return copy;
@@ -365,9 +365,9 @@ static void *set_copy(struct cache_store *s, unsigned encoding, const void *coll
 static uint64_t set_bytes(unsigned encoding, const void *collection)
 {
     if (encoding == CACHE_SET_INTSET)
-        return cache_memory_cost(((const struct cache_intset *)collection)->capacity);
+        return memory_cost(((const struct cache_intset *)collection)->capacity);
     const struct set_table *t = collection;
-    return cache_memory_cost(sizeof *t) + cache_table_bytes(&t->table) + t->item_bytes;
+    return memory_cost(sizeof *t) + cache_table_bytes(&t->table) + t->item_bytes;
 }
 
 static const char *set_encoding_name(const struct cache_entry *e)

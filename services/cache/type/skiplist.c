@@ -1,5 +1,5 @@
 /* The skip list of sorted sets; see zset.h for the picture. A level has a quarter of the elements of the one below. Links are
- * half pointers (cache_link), so that a level costs 8 bytes with its span. */
+ * half pointers (memory_link), so that a level costs 8 bytes with its span. */
 #include "cache/type/skiplist.h"
 
 #include <assert.h>
@@ -30,20 +30,20 @@ static struct mr_span table_key(const void *item)
 
 static const struct cache_table_type table_type = {.key = table_key};
 
-static struct cache_skiplist_node *follow(const struct cache_skiplist *l, cache_link link)
+static struct cache_skiplist_node *follow(const struct cache_skiplist *l, memory_link link)
 {
-    return cache_link_unpack(l->memory->base, link);
+    return memory_link_unpack(l->memory->base, link);
 }
 
-static cache_link pack(const struct cache_skiplist *l, const struct cache_skiplist_node *n)
+static memory_link pack(const struct cache_skiplist *l, const struct cache_skiplist_node *n)
 {
-    return cache_link_pack(l->memory->base, n);
+    return memory_link_pack(l->memory->base, n);
 }
 
 static struct cache_skiplist_node *node_create(struct cache_skiplist *l, unsigned levels, struct mr_span member,
                                                double score)
 {
-    struct cache_skiplist_node *n = cache_memory_alloc(l->memory, node_bytes(levels, member.length));
+    struct cache_skiplist_node *n = memory_alloc(l->memory, node_bytes(levels, member.length));
     if (!n)
         return NULL;
     *n = (struct cache_skiplist_node){.score = score, .length = (uint16_t)member.length, .levels = (uint8_t)levels};
@@ -55,18 +55,18 @@ static struct cache_skiplist_node *node_create(struct cache_skiplist *l, unsigne
 
 static void node_free(struct cache_skiplist *l, struct cache_skiplist_node *n)
 {
-    cache_memory_free(l->memory, n, node_bytes(n->levels, n->length));
+    memory_free(l->memory, n, node_bytes(n->levels, n->length));
 }
 
 struct cache_skiplist *cache_skiplist_create(struct cache_store *s)
 {
-    struct cache_skiplist *l = cache_memory_alloc(&s->memory, sizeof(*l));
+    struct cache_skiplist *l = memory_alloc(&s->memory, sizeof(*l));
     if (!l)
         return NULL;
     *l = (struct cache_skiplist){.memory = &s->memory, .random = &s->random, .levels = 1};
     l->head = node_create(l, CACHE_SKIPLIST_LEVELS, (struct mr_span){NULL, 0}, 0);
     if (!l->head) {
-        cache_memory_free(&s->memory, l, sizeof(*l));
+        memory_free(&s->memory, l, sizeof(*l));
         return NULL;
     }
     cache_table_init(&l->table, &s->memory, &table_type, s->secret);
@@ -83,7 +83,7 @@ bool cache_skiplist_free_step(struct cache_skiplist *l, unsigned *budget)
     if (!cache_table_free_step(&l->table, budget, item_free, l))
         return false;
     node_free(l, l->head);
-    cache_memory_free(l->memory, l, sizeof(*l));
+    memory_free(l->memory, l, sizeof(*l));
     return true;
 }
 
@@ -110,7 +110,7 @@ uint64_t cache_skiplist_insert_cost(const struct cache_skiplist *l, uint64_t mem
 uint64_t cache_skiplist_new_cost(uint64_t members, uint64_t bytes)
 {
     struct cache_table empty = {0};
-    return cache_memory_cost(sizeof(struct cache_skiplist)) + cache_memory_cost(node_bytes(CACHE_SKIPLIST_LEVELS, 0)) +
+    return memory_cost(sizeof(struct cache_skiplist)) + memory_cost(node_bytes(CACHE_SKIPLIST_LEVELS, 0)) +
            nodes_cost(members, bytes) + cache_table_insert_cost(&empty, members);
 }
 
@@ -121,11 +121,11 @@ uint64_t cache_skiplist_bytes(const struct cache_skiplist *l)
     uint64_t sum = 0, nodes = 0;
     for (const struct cache_skiplist_node *n = follow(l, l->head->link[0].next); n && nodes < SAMPLED_NODES;
          n = follow(l, n->link[0].next), nodes++)
-        sum += cache_memory_cost(node_bytes(n->levels, n->length));
+        sum += memory_cost(node_bytes(n->levels, n->length));
     if (nodes < l->count)
         sum = (uint64_t)((double)sum / (double)nodes * (double)l->count);
-    return sum + cache_table_bytes(&l->table) + cache_memory_cost(sizeof(*l)) +
-           cache_memory_cost(node_bytes(CACHE_SKIPLIST_LEVELS, 0));
+    return sum + cache_table_bytes(&l->table) + memory_cost(sizeof(*l)) +
+           memory_cost(node_bytes(CACHE_SKIPLIST_LEVELS, 0));
 }
 
 /* Searching. */
@@ -256,7 +256,7 @@ static void link_in(struct cache_skiplist *l, struct cache_skiplist_node *n)
 /* The node behind the path. */
 static void link_out(struct cache_skiplist *l, struct path *p, struct cache_skiplist_node *n)
 {
-    cache_link own = pack(l, n);
+    memory_link own = pack(l, n);
     for (unsigned level = 0; level < l->levels; level++) {
         struct cache_skiplist_link *left = &p->node[level]->link[level];
         if (level < n->levels && left->next == own) {

@@ -8,20 +8,20 @@
 #define CACHE_SKIPLIST_LEVELS 32 /* enough for 4^32 elements */
 
 struct cache_skiplist_link {
-    cache_link next;
+    memory_link next;
     uint32_t span; /* elements from here to next; to the end when there is none */
 };
 
 struct cache_skiplist_node {
     double score;
-    cache_link previous; /* of level 0 */
-    uint16_t length;     /* bytes of the member, which lies behind the links */
+    memory_link previous; /* of level 0 */
+    uint16_t length;      /* bytes of the member, which lies behind the links */
     uint8_t levels;
     struct cache_skiplist_link link[];
 };
 
 struct cache_skiplist {
-    struct cache_memory *memory;
+    struct memory *memory;
     struct mr_random *random;
     struct cache_table table;
     struct cache_skiplist_node *head; /* no element; has all levels */

@@ -169,7 +169,7 @@ static uint32_t pair_bytes(struct mr_span member)
 /* Into its place in the order; *place is the offset. False: no memory, nothing changed. */
 static bool pair_insert(struct cache_zset *z, struct cache_zset_element x, uint32_t *place)
 {
-    struct cache_memory *m = &z->store->memory;
+    struct memory *m = &z->store->memory;
     struct cache_compact *c = compact_of(z);
     uint64_t rank;
     uint32_t at = pair_seek(c, before_element, &x, &rank);
@@ -401,7 +401,7 @@ static uint64_t length(unsigned encoding, const void *collection)
 static uint64_t bytes(unsigned encoding, const void *collection)
 {
     return encoding == CACHE_ZSET_SKIPLIST ? cache_skiplist_bytes(collection)
-                                           : cache_memory_cost(((const struct cache_compact *)collection)->capacity);
+                                           : memory_cost(((const struct cache_compact *)collection)->capacity);
 }
 
 static void *copy_zset(struct cache_store *s, unsigned encoding, const void *collection)

@@ -1,4 +1,4 @@
-#include "cache/durable/crc32c.h"
+#include "checksum/crc32c.h"
 
 #include <string.h>
 
@@ -31,7 +31,7 @@ static uint32_t crc_nibbles(uint32_t crc, const uint8_t *p, size_t n)
     return crc;
 }
 
-uint32_t cache_crc32c(uint32_t crc, const void *data, size_t n)
+uint32_t crc32c(uint32_t crc, const void *data, size_t n)
 {
 #if defined(__x86_64__)
     if (__builtin_cpu_supports("sse4.2"))

@@ -1,6 +1,6 @@
 /* Three shards' memories against plain sums: random allocations, frees, resizes, changes of hands, posts home and changes of
  * the limit. The bytes of each allocation must stay what they were, and every sum is recomputed after each step. */
-#include "cache/store/memory.h"
+#include "memory/memory.h"
 
 #include <assert.h>
 #include <millrace/random.h>
@@ -20,7 +20,7 @@ struct piece {
     uint8_t filled_with;
 };
 
-static struct cache_memory shard[SHARDS];
+static struct memory shard[SHARDS];
 static uint64_t used[SHARDS], allocations[SHARDS], peak[SHARDS]; /* what they should be */
 static struct piece piece[PIECES];
 static struct mr_random random_numbers;
@@ -35,14 +35,14 @@ static unsigned below(unsigned n)
 static size_t random_bytes(void)
 {
     if (below(50) == 0)
-        return below(2) ? 1 : CACHE_MEMORY_LARGEST;
+        return below(2) ? 1 : MEMORY_LARGEST;
     size_t bytes = 1 + below(1u << below(17));
-    return bytes < CACHE_MEMORY_LARGEST ? bytes : CACHE_MEMORY_LARGEST;
+    return bytes < MEMORY_LARGEST ? bytes : MEMORY_LARGEST;
 }
 
 static void count(unsigned s, size_t bytes)
 {
-    used[s] += cache_memory_cost(bytes);
+    used[s] += memory_cost(bytes);
     allocations[s]++;
     if (peak[s] < used[s])
         peak[s] = used[s];
@@ -50,7 +50,7 @@ static void count(unsigned s, size_t bytes)
 
 static void uncount(unsigned s, size_t bytes)
 {
-    used[s] -= cache_memory_cost(bytes);
+    used[s] -= memory_cost(bytes);
     allocations[s]--;
 }
 
@@ -71,8 +71,8 @@ static void piece_alloc(struct piece *x)
 {
     unsigned s = below(SHARDS);
     size_t bytes = random_bytes();
-    void *p = cache_memory_alloc(&shard[s], bytes);
-    bool within = used[s] + cache_memory_cost(bytes) <= shard[s].limit;
+    void *p = memory_alloc(&shard[s], bytes);
+    bool within = used[s] + memory_cost(bytes) <= shard[s].limit;
     assert(within || !p);
     assert(p || !within || shard[s].resident == REGION_BYTES || !shard[s].base);
     full += within && !p;
@@ -87,7 +87,7 @@ static void piece_alloc(struct piece *x)
 static void piece_free(struct piece *x)
 {
     filled_check(x, x->bytes);
-    cache_memory_free(&shard[x->counted_by], x->p, x->bytes);
+    memory_free(&shard[x->counted_by], x->p, x->bytes);
     uncount(x->counted_by, x->bytes);
     x->p = NULL;
 }
@@ -95,7 +95,7 @@ static void piece_free(struct piece *x)
 static void piece_resize(struct piece *x)
 {
     size_t bytes = random_bytes(), kept = bytes < x->bytes ? bytes : x->bytes;
-    void *p = cache_memory_resize(&shard[x->counted_by], x->p, x->bytes, bytes);
+    void *p = memory_resize(&shard[x->counted_by], x->p, x->bytes, bytes);
     if (!p) {
         filled_check(x, x->bytes);
         return;
@@ -111,14 +111,14 @@ static void piece_resize(struct piece *x)
 static void piece_hand_over(struct piece *x)
 {
     unsigned to = below(SHARDS);
-    cache_memory_disown(&shard[x->counted_by], x->bytes);
+    memory_disown(&shard[x->counted_by], x->bytes);
     uncount(x->counted_by, x->bytes);
-    bool room = used[to] + cache_memory_cost(x->bytes) <= shard[to].limit;
+    bool room = used[to] + memory_cost(x->bytes) <= shard[to].limit;
     unsigned taker = room ? to : x->counted_by; /* refused: the giver takes it back */
-    assert(cache_memory_adopt(&shard[to], x->bytes) == room);
-    if (!room && !cache_memory_adopt(&shard[taker], x->bytes)) {
-        shard[taker].limit = used[taker] + cache_memory_cost(x->bytes); /* it had been lowered below what is used */
-        assert(cache_memory_adopt(&shard[taker], x->bytes));
+    assert(memory_adopt(&shard[to], x->bytes) == room);
+    if (!room && !memory_adopt(&shard[taker], x->bytes)) {
+        shard[taker].limit = used[taker] + memory_cost(x->bytes); /* it had been lowered below what is used */
+        assert(memory_adopt(&shard[taker], x->bytes));
     }
     x->counted_by = taker;
     count(taker, x->bytes);
@@ -127,10 +127,10 @@ static void piece_hand_over(struct piece *x)
 static void post_home(void)
 {
     unsigned from = below(SHARDS), home = below(SHARDS);
-    void *list = cache_memory_foreign_take(&shard[from], &shard[home]);
+    void *list = memory_foreign_take(&shard[from], &shard[home]);
     assert(from != home || !list);
     if (list)
-        cache_memory_free_home(&shard[home], list);
+        memory_free_home(&shard[home], list);
 }
 
 static void step(unsigned free_share)
@@ -156,7 +156,7 @@ static void sums_check(void)
     int64_t elsewhere = 0;
     uint64_t foreign = 0;
     for (unsigned s = 0; s < SHARDS; s++) {
-        cache_memory_check(&shard[s]);
+        memory_check(&shard[s]);
         assert(shard[s].used == used[s] && shard[s].allocations == allocations[s] && shard[s].used_peak == peak[s]);
         elsewhere += shard[s].elsewhere_count;
         foreign += shard[s].foreign_count;
@@ -168,7 +168,7 @@ int main(int argument_count, char **arguments)
 {
     mr_random_seed(&random_numbers, support_seed(arguments[0]));
     for (unsigned s = 0; s < SHARDS; s++) {
-        bool started = cache_memory_init(&shard[s], REGION_BYTES, REGION_BYTES);
+        bool started = memory_init(&shard[s], REGION_BYTES, REGION_BYTES);
         assert(started);
     }
     for (unsigned i = 0; i < STEPS; i++) {
@@ -179,14 +179,14 @@ int main(int argument_count, char **arguments)
         if (piece[i].p)
             piece_free(&piece[i]);
     for (unsigned i = 0; i < SHARDS * SHARDS; i++) {
-        void *list = cache_memory_foreign_take(&shard[i % SHARDS], &shard[i / SHARDS]);
+        void *list = memory_foreign_take(&shard[i % SHARDS], &shard[i / SHARDS]);
         if (list)
-            cache_memory_free_home(&shard[i / SHARDS], list);
+            memory_free_home(&shard[i / SHARDS], list);
     }
     sums_check();
     for (unsigned s = 0; s < SHARDS; s++) {
         assert(shard[s].used == 0 && shard[s].elsewhere == 0 && !shard[s].foreign);
-        cache_memory_release(&shard[s]);
+        memory_release(&shard[s]);
     }
     printf("regions were full %u times\n", full);
     return 0;

@@ -6,15 +6,15 @@
  *
  * A page with a free slot is in the list of its class, the one freed into last first: it is the fullest, and the others may
  * run empty. A page without a live slot goes back at once; to open it again is as cheap as to have kept it. */
-#include "cache/store/memory.h"
+#include "memory/memory.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
-#define PAGE_BYTES   ((uint64_t)CACHE_ALLOC_MAX)
-#define HEADER_BYTES (CACHE_ALLOC_MAX - CACHE_MEMORY_LARGEST)
+#define PAGE_BYTES   ((uint64_t)MEMORY_PAGE_BYTES)
+#define HEADER_BYTES (MEMORY_PAGE_BYTES - MEMORY_LARGEST)
 #define REGION_MAX   ((UINT64_C(1) << 36) - PAGE_BYTES) /* links are 32 bits of 16-byte units */
 
 /* CLASS(bytes of the class before, bytes). Steps of 16 where most entries are, then of 32, then 4 a doubling; from 576 on
@@ -75,7 +75,7 @@ enum {
         CLASS_COUNT,
     CLASS_NONE = CLASS_COUNT, /* an empty page */
 };
-_Static_assert(CLASS_COUNT <= CACHE_MEMORY_CLASSES, "the header has a list for each class");
+_Static_assert(CLASS_COUNT <= MEMORY_CLASSES, "the header has a list for each class");
 
 static const uint16_t class_bytes[CLASS_COUNT] = {
 #define CLASS(before, bytes) [CLASS_OF_##bytes] = (bytes),
@@ -84,7 +84,7 @@ static const uint16_t class_bytes[CLASS_COUNT] = {
 };
 
 /* By 16-byte units, rounded up. */
-static const uint8_t class_of_units[CACHE_MEMORY_LARGEST / 16 + 1] = {
+static const uint8_t class_of_units[MEMORY_LARGEST / 16 + 1] = {
 #define CLASS(before, bytes) [(before) / 16 + 1 ...(bytes) / 16] = CLASS_OF_##bytes,
     CLASSES(CLASS)
 #undef CLASS
@@ -92,83 +92,83 @@ static const uint8_t class_of_units[CACHE_MEMORY_LARGEST / 16 + 1] = {
 
 static unsigned class_of(size_t bytes)
 {
-    assert(bytes > 0 && bytes <= CACHE_MEMORY_LARGEST);
+    assert(bytes > 0 && bytes <= MEMORY_LARGEST);
     return class_of_units[(bytes + 15) / 16];
 }
 
-size_t cache_memory_cost(size_t bytes)
+size_t memory_cost(size_t bytes)
 {
     return class_bytes[class_of(bytes)];
 }
 
 /* What a slot of another region holds while it waits to go home. The lists of the regions hang from each other at their
- * heads; there are at most CACHE_WORKERS_MAX. */
-struct cache_memory_freed {
-    struct cache_memory_freed *next;      /* of the same region */
-    struct cache_memory_freed *next_home; /* of a head: the head of the next region's list */
+ * heads; there are as few as workers. */
+struct memory_freed {
+    struct memory_freed *next;      /* of the same region */
+    struct memory_freed *next_home; /* of a head: the head of the next region's list */
 };
 
-#ifdef CACHE_MEMORY_MALLOC
+#ifdef MEMORY_MALLOC
 
 /* Each allocation is the C library's, with the overrun that would show; this lies before it. */
-struct cache_memory_page {
-    struct cache_memory_page *next, *previous; /* in `partial[0]` of the owner, so that a release finds all */
-    struct cache_memory *owner;
+struct memory_page {
+    struct memory_page *next, *previous; /* in `partial[0]` of the owner, so that a release finds all */
+    struct memory *owner;
     size_t bytes;
-    struct cache_memory_freed freed;
+    struct memory_freed freed;
 };
-_Static_assert(sizeof(struct cache_memory_page) % 16 == 0, "allocations are aligned");
+_Static_assert(sizeof(struct memory_page) % 16 == 0, "allocations are aligned");
 
-static struct cache_memory_page *page_of(const void *p)
+static struct memory_page *page_of(const void *p)
 {
-    return (struct cache_memory_page *)(uintptr_t)p - 1;
+    return (struct memory_page *)(uintptr_t)p - 1;
 }
 
-static void *slot_of_freed(struct cache_memory_freed *f)
+static void *slot_of_freed(struct memory_freed *f)
 {
-    return (uint8_t *)f - offsetof(struct cache_memory_page, freed) + sizeof(struct cache_memory_page);
+    return (uint8_t *)f - offsetof(struct memory_page, freed) + sizeof(struct memory_page);
 }
 
-static struct cache_memory_freed *freed_of_slot(void *p)
+static struct memory_freed *freed_of_slot(void *p)
 {
     return &page_of(p)->freed;
 }
 
 static size_t slot_cost(const void *p)
 {
-    return cache_memory_cost(page_of(p)->bytes);
+    return memory_cost(page_of(p)->bytes);
 }
 
-static bool region_reserve(struct cache_memory *m)
+static bool region_reserve(struct memory *m)
 {
     return true;
 }
 
-static void region_release(struct cache_memory *m)
+static void region_release(struct memory *m)
 {
-    for (struct cache_memory_page *page = m->partial[0], *next; page; page = next) {
+    for (struct memory_page *page = m->partial[0], *next; page; page = next) {
         next = page->next;
         free(page);
     }
 }
 
-static void *slot_take(struct cache_memory *m, unsigned class, size_t bytes)
+static void *slot_take(struct memory *m, unsigned class, size_t bytes)
 {
-    struct cache_memory_page *page = NULL;
+    struct memory_page *page = NULL;
     if (m->used + class_bytes[class] <= m->region_bytes)
         page = malloc(sizeof *page + bytes);
     if (!page)
         return NULL;
-    *page = (struct cache_memory_page){.next = m->partial[0], .owner = m, .bytes = bytes};
+    *page = (struct memory_page){.next = m->partial[0], .owner = m, .bytes = bytes};
     if (page->next)
         page->next->previous = page;
     m->partial[0] = page;
     return page + 1;
 }
 
-static void slot_give(struct cache_memory *m, void *p)
+static void slot_give(struct memory *m, void *p)
 {
-    struct cache_memory_page *page = page_of(p);
+    struct memory_page *page = page_of(p);
     if (page->next)
         page->next->previous = page->previous;
     *(page->previous ? &page->previous->next : &m->partial[0]) = page->next;
@@ -186,21 +186,21 @@ static bool slot_fits(const void *p, size_t bytes)
     return page_of(p)->bytes == bytes;
 }
 
-static void region_sum(const struct cache_memory *m, uint64_t *bytes, uint64_t *slots)
+static void region_sum(const struct memory *m, uint64_t *bytes, uint64_t *slots)
 {
-    const struct cache_memory_page *previous = NULL;
-    for (const struct cache_memory_page *page = m->partial[0]; page; previous = page, page = page->next) {
+    const struct memory_page *previous = NULL;
+    for (const struct memory_page *page = m->partial[0]; page; previous = page, page = page->next) {
         assert(page->owner == m && page->previous == previous);
-        *bytes += cache_memory_cost(page->bytes);
+        *bytes += memory_cost(page->bytes);
         ++*slots;
     }
 }
 
 #else
 
-struct cache_memory_page {
-    struct cache_memory_page *next, *previous; /* of its class with a free slot, or empty (next alone) */
-    struct cache_memory *owner;
+struct memory_page {
+    struct memory_page *next, *previous; /* of its class with a free slot, or empty (next alone) */
+    struct memory *owner;
     void *freed; /* slots that came back: each begins with the next */
     uint16_t class;
     uint16_t bytes; /* of a slot */
@@ -208,20 +208,20 @@ struct cache_memory_page {
     uint16_t carved; /* slots cut so far */
     uint16_t used;   /* live slots, whoever counts them */
 };
-_Static_assert(sizeof(struct cache_memory_page) <= HEADER_BYTES, "one cache line");
-_Static_assert(sizeof(struct cache_memory_freed) <= 16, "the smallest slot holds it");
+_Static_assert(sizeof(struct memory_page) <= HEADER_BYTES, "one cache line");
+_Static_assert(sizeof(struct memory_freed) <= 16, "the smallest slot holds it");
 
-static struct cache_memory_page *page_of(const void *p)
+static struct memory_page *page_of(const void *p)
 {
-    return (struct cache_memory_page *)((uintptr_t)p & ~(uintptr_t)(PAGE_BYTES - 1));
+    return (struct memory_page *)((uintptr_t)p & ~(uintptr_t)(PAGE_BYTES - 1));
 }
 
-static void *slot_of_freed(struct cache_memory_freed *f)
+static void *slot_of_freed(struct memory_freed *f)
 {
     return f;
 }
 
-static struct cache_memory_freed *freed_of_slot(void *p)
+static struct memory_freed *freed_of_slot(void *p)
 {
     return p;
 }
@@ -233,7 +233,7 @@ static size_t slot_cost(const void *p)
 
 /* The system aligns to its own pages: what lies before and behind ours goes back. The page at the base is never used, so
  * that a link to it can mean NULL. */
-static bool region_reserve(struct cache_memory *m)
+static bool region_reserve(struct memory *m)
 {
     size_t bytes = m->region_bytes + PAGE_BYTES, more = bytes + PAGE_BYTES;
     uint8_t *p = mmap(NULL, more, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -247,13 +247,13 @@ static bool region_reserve(struct cache_memory *m)
     return true;
 }
 
-static void region_release(struct cache_memory *m)
+static void region_release(struct memory *m)
 {
     if (m->base)
         munmap(m->base, m->region_bytes + PAGE_BYTES);
 }
 
-static void list_push(struct cache_memory *m, struct cache_memory_page *page)
+static void list_push(struct memory *m, struct memory_page *page)
 {
     page->previous = NULL;
     page->next = m->partial[page->class];
@@ -262,7 +262,7 @@ static void list_push(struct cache_memory *m, struct cache_memory_page *page)
     m->partial[page->class] = page;
 }
 
-static void list_remove(struct cache_memory *m, struct cache_memory_page *page)
+static void list_remove(struct memory *m, struct memory_page *page)
 {
     if (page->next)
         page->next->previous = page->previous;
@@ -270,37 +270,37 @@ static void list_remove(struct cache_memory *m, struct cache_memory_page *page)
 }
 
 /* An empty page, or one never touched, begins to serve a class. NULL: the region is full. */
-static struct cache_memory_page *page_open(struct cache_memory *m, unsigned class)
+static struct memory_page *page_open(struct memory *m, unsigned class)
 {
-    struct cache_memory_page *page = m->empty;
+    struct memory_page *page = m->empty;
     if (page) {
         m->empty = page->next;
     } else {
         if (m->resident == m->region_bytes)
             return NULL;
-        page = (struct cache_memory_page *)(m->base + ++m->pages_touched * PAGE_BYTES);
+        page = (struct memory_page *)(m->base + ++m->pages_touched * PAGE_BYTES);
         m->resident += PAGE_BYTES;
     }
-    *page = (struct cache_memory_page){
+    *page = (struct memory_page){
         .owner = m,
         .class = (uint16_t) class,
         .bytes = class_bytes[class],
-        .capacity = (uint16_t)(CACHE_MEMORY_LARGEST / class_bytes[class]),
+        .capacity = (uint16_t)(MEMORY_LARGEST / class_bytes[class]),
     };
     list_push(m, page);
     return page;
 }
 
-static void page_close(struct cache_memory *m, struct cache_memory_page *page)
+static void page_close(struct memory *m, struct memory_page *page)
 {
     page->class = CLASS_NONE;
     page->next = m->empty;
     m->empty = page;
 }
 
-static void *slot_take(struct cache_memory *m, unsigned class, size_t bytes)
+static void *slot_take(struct memory *m, unsigned class, size_t bytes)
 {
-    struct cache_memory_page *page = m->partial[class];
+    struct memory_page *page = m->partial[class];
     if (!page && !(page = page_open(m, class)))
         return NULL;
     void *p = page->freed;
@@ -313,9 +313,9 @@ static void *slot_take(struct cache_memory *m, unsigned class, size_t bytes)
     return p;
 }
 
-static void slot_give(struct cache_memory *m, void *p)
+static void slot_give(struct memory *m, void *p)
 {
-    struct cache_memory_page *page = page_of(p);
+    struct memory_page *page = page_of(p);
     bool full = page->used == page->capacity;
     memcpy(p, &page->freed, sizeof page->freed);
     page->freed = p;
@@ -338,7 +338,7 @@ static bool slot_fits(const void *p, size_t bytes)
     return page_of(p)->class == class_of(bytes);
 }
 
-static void page_check(const struct cache_memory *m, const struct cache_memory_page *page)
+static void page_check(const struct memory *m, const struct memory_page *page)
 {
     assert(page->owner == m && page->class < CLASS_COUNT && page->bytes == class_bytes[page->class]);
     assert(page->used > 0 && page->used <= page->carved && page->carved <= page->capacity);
@@ -352,11 +352,11 @@ static void page_check(const struct cache_memory *m, const struct cache_memory_p
     assert(page->used + freed == page->carved);
 }
 
-static void region_sum(const struct cache_memory *m, uint64_t *bytes, uint64_t *slots)
+static void region_sum(const struct memory *m, uint64_t *bytes, uint64_t *slots)
 {
     uint64_t empty = 0, with_room = 0;
     for (uint32_t i = 1; i <= m->pages_touched; i++) {
-        const struct cache_memory_page *page = (const struct cache_memory_page *)(m->base + i * PAGE_BYTES);
+        const struct memory_page *page = (const struct memory_page *)(m->base + i * PAGE_BYTES);
         if (page->class == CLASS_NONE) {
             empty++;
             continue;
@@ -366,10 +366,10 @@ static void region_sum(const struct cache_memory *m, uint64_t *bytes, uint64_t *
         *slots += page->used;
         with_room += page->used < page->capacity;
     }
-    for (const struct cache_memory_page *page = m->empty; page; page = page->next, empty--)
+    for (const struct memory_page *page = m->empty; page; page = page->next, empty--)
         assert(page->class == CLASS_NONE && empty > 0);
     for (unsigned i = 0; i < CLASS_COUNT; i++)
-        for (const struct cache_memory_page *page = m->partial[i]; page; page = page->next, with_room--)
+        for (const struct memory_page *page = m->partial[i]; page; page = page->next, with_room--)
             assert(page->class == i && page->used < page->capacity && with_room > 0);
     assert(empty == 0 && with_room == 0);
     assert(m->resident == m->pages_touched * PAGE_BYTES && m->resident <= m->region_bytes);
@@ -377,22 +377,22 @@ static void region_sum(const struct cache_memory *m, uint64_t *bytes, uint64_t *
 
 #endif
 
-bool cache_memory_init(struct cache_memory *m, uint64_t region_bytes, uint64_t limit)
+bool memory_init(struct memory *m, uint64_t region_bytes, uint64_t limit)
 {
-    *m = (struct cache_memory){.limit = limit};
+    *m = (struct memory){.limit = limit};
     if (region_bytes > REGION_MAX)
         return false;
     m->region_bytes = (region_bytes + PAGE_BYTES - 1) & ~(PAGE_BYTES - 1);
     return region_reserve(m);
 }
 
-void cache_memory_release(struct cache_memory *m)
+void memory_release(struct memory *m)
 {
     region_release(m);
-    *m = (struct cache_memory){0};
+    *m = (struct memory){0};
 }
 
-static void count_add(struct cache_memory *m, size_t cost)
+static void count_add(struct memory *m, size_t cost)
 {
     m->allocations++;
     m->used += cost;
@@ -400,17 +400,17 @@ static void count_add(struct cache_memory *m, size_t cost)
         m->used_peak = m->used;
 }
 
-static void count_subtract(struct cache_memory *m, size_t cost)
+static void count_subtract(struct memory *m, size_t cost)
 {
     assert(m->allocations > 0 && m->used >= cost);
     m->allocations--;
     m->used -= cost;
 }
 
-void *cache_memory_alloc(struct cache_memory *m, size_t bytes)
+void *memory_alloc(struct memory *m, size_t bytes)
 {
     unsigned class = class_of(bytes);
-    if (class_bytes[class] > cache_memory_room(m))
+    if (class_bytes[class] > memory_room(m))
         return NULL;
     void *p = slot_take(m, class, bytes);
     if (p)
@@ -419,25 +419,25 @@ void *cache_memory_alloc(struct cache_memory *m, size_t bytes)
 }
 
 /* Behind the head of its region's list. */
-static void foreign_push(struct cache_memory *m, void *p)
+static void foreign_push(struct memory *m, void *p)
 {
-    struct cache_memory *home = page_of(p)->owner;
-    struct cache_memory_freed *freed = freed_of_slot(p), *head = m->foreign;
+    struct memory *home = page_of(p)->owner;
+    struct memory_freed *freed = freed_of_slot(p), *head = m->foreign;
     while (head && page_of(slot_of_freed(head))->owner != home)
         head = head->next_home;
     if (head) {
         freed->next = head->next;
         head->next = freed;
     } else {
-        *freed = (struct cache_memory_freed){.next_home = m->foreign};
+        *freed = (struct memory_freed){.next_home = m->foreign};
         m->foreign = freed;
     }
     m->foreign_count++;
 }
 
-void cache_memory_free(struct cache_memory *m, void *p, size_t bytes)
+void memory_free(struct memory *m, void *p, size_t bytes)
 {
-    size_t cost = cache_memory_cost(bytes);
+    size_t cost = memory_cost(bytes);
     slot_size_check(p, bytes);
     count_subtract(m, cost);
     if (__builtin_expect(page_of(p)->owner == m, 1)) {
@@ -449,35 +449,35 @@ void cache_memory_free(struct cache_memory *m, void *p, size_t bytes)
     }
 }
 
-void *cache_memory_resize(struct cache_memory *m, void *p, size_t old_bytes, size_t new_bytes)
+void *memory_resize(struct memory *m, void *p, size_t old_bytes, size_t new_bytes)
 {
     slot_size_check(p, old_bytes);
     if (slot_fits(p, new_bytes))
         return p;
-    size_t old_cost = cache_memory_cost(old_bytes), new_cost = cache_memory_cost(new_bytes);
-    if (new_cost > old_cost && new_cost - old_cost > cache_memory_room(m))
+    size_t old_cost = memory_cost(old_bytes), new_cost = memory_cost(new_bytes);
+    if (new_cost > old_cost && new_cost - old_cost > memory_room(m))
         return NULL;
     void *to = slot_take(m, class_of(new_bytes), new_bytes);
     if (!to)
         return NULL;
     memcpy(to, p, old_bytes < new_bytes ? old_bytes : new_bytes);
-    cache_memory_free(m, p, old_bytes);
+    memory_free(m, p, old_bytes);
     count_add(m, new_cost);
     return to;
 }
 
-void cache_memory_disown(struct cache_memory *giver, size_t bytes)
+void memory_disown(struct memory *giver, size_t bytes)
 {
-    size_t cost = cache_memory_cost(bytes);
+    size_t cost = memory_cost(bytes);
     count_subtract(giver, cost);
     giver->elsewhere += (int64_t)cost;
     giver->elsewhere_count++;
 }
 
-bool cache_memory_adopt(struct cache_memory *taker, size_t bytes)
+bool memory_adopt(struct memory *taker, size_t bytes)
 {
-    size_t cost = cache_memory_cost(bytes);
-    if (cost > cache_memory_room(taker))
+    size_t cost = memory_cost(bytes);
+    if (cost > memory_room(taker))
         return false;
     count_add(taker, cost);
     taker->elsewhere -= (int64_t)cost;
@@ -485,22 +485,22 @@ bool cache_memory_adopt(struct cache_memory *taker, size_t bytes)
     return true;
 }
 
-void *cache_memory_foreign_take(struct cache_memory *m, const struct cache_memory *home)
+void *memory_foreign_take(struct memory *m, const struct memory *home)
 {
-    struct cache_memory_freed **at = &m->foreign;
+    struct memory_freed **at = &m->foreign;
     while (*at && page_of(slot_of_freed(*at))->owner != home)
         at = &(*at)->next_home;
-    struct cache_memory_freed *list = *at;
+    struct memory_freed *list = *at;
     if (list)
         *at = list->next_home;
-    for (const struct cache_memory_freed *f = list; f; f = f->next)
+    for (const struct memory_freed *f = list; f; f = f->next)
         m->foreign_count--;
     return list;
 }
 
-void cache_memory_free_home(struct cache_memory *home, void *list)
+void memory_free_home(struct memory *home, void *list)
 {
-    for (struct cache_memory_freed *f = list, *next; f; f = next) {
+    for (struct memory_freed *f = list, *next; f; f = next) {
         next = f->next;
         void *p = slot_of_freed(f);
         assert(page_of(p)->owner == home);
@@ -510,16 +510,16 @@ void cache_memory_free_home(struct cache_memory *home, void *list)
     }
 }
 
-void cache_memory_check(const struct cache_memory *m)
+void memory_check(const struct memory *m)
 {
     uint64_t bytes = 0, slots = 0, foreign = 0;
     region_sum(m, &bytes, &slots);
     assert(bytes == m->used + (uint64_t)m->elsewhere);
     assert(slots == m->allocations + (uint64_t)m->elsewhere_count);
     assert(m->used <= m->used_peak);
-    for (struct cache_memory_freed *head = m->foreign; head; head = head->next_home) {
-        const struct cache_memory *home = page_of(slot_of_freed(head))->owner;
-        for (struct cache_memory_freed *f = head; f; f = f->next, foreign++)
+    for (struct memory_freed *head = m->foreign; head; head = head->next_home) {
+        const struct memory *home = page_of(slot_of_freed(head))->owner;
+        for (struct memory_freed *f = head; f; f = f->next, foreign++)
             assert(home != m && page_of(slot_of_freed(f))->owner == home);
     }
     assert(foreign == m->foreign_count);
