@@ -71,12 +71,28 @@ def described(commands, position):
     return "\n  ".join(text(command) for command, _ in commands[first:position + 1])
 
 
+def sorted_before(before):
+    """Redis makes a skip list of a sorted set that it sorts, and COPY, RENAME and MOVE carry that to other keys."""
+    return any(words[0].upper().startswith(b"SORT") for words in before)
+
+
+def excused(command, a, b, before):
+    """What differs for no fault of ours: the encoding above, and EXPIRE k n GT behind another expiry of n: the clocks of the two servers may
+    have gone on by a millisecond between the two commands, or not."""
+    words = [word.upper() for word in command]
+    if words[:2] == [b"OBJECT", b"ENCODING"]:
+        return (a[1], b[1]) == (b"listpack", b"skiplist") and sorted_before(before)
+    if words[-1] in (b"GT", b"LT") and b"EXPIRE" in words[0]:
+        return any(command[1] in earlier[1:] and command[2] in earlier[1:] for earlier in before)
+    return False
+
+
 def compare_batch(ours, theirs, blocks, before):
     commands = [item for block in blocks for item in block]
     got = ours.pipeline([command for command, _ in commands])
     wanted = theirs.pipeline([command for command, _ in commands])
     for position, ((command, compare), a, b) in enumerate(zip(commands, got, wanted)):
-        if normal(a, compare) != normal(b, compare):
+        if normal(a, compare) != normal(b, compare) and not excused(command, a, b, before):
             lines = [described(commands, position), *shown(a, b)]
             raise Difference(command[0].upper().decode(errors="replace"), "\n".join(lines + [f"    after {h}" for h in history_of(command, before)]))
         before.append(command)
@@ -105,9 +121,9 @@ def state_of(server):
 
 def compare_state(ours, theirs, before):
     a, b = state_of(ours), state_of(theirs)
-    if any(words[0].startswith(b"SORT") for words in before):
+    if sorted_before(before):
         zsets = {key for key in a.keys() & b.keys() if a[key][0][0] == b[key][0][0] == b"zset"}
-        for key in zsets:  # Redis makes a skip list of what it sorts, and COPY, RENAME and MOVE carry that to other keys
+        for key in zsets:
             (kind, content, encoding), ttl = a[key]
             if encoding == b"listpack" and b[key][0][2] == b"skiplist":
                 a[key] = (kind, content, b"skiplist"), ttl
