@@ -10,6 +10,7 @@
 #include "queue/message.h"
 
 struct amqp_server;
+struct broker_alarm_news;
 struct broker_item;
 struct catalog;
 struct catalog_exchange;
@@ -107,6 +108,7 @@ struct broker {
     uint32_t alarms; /* enum broker_alarm bits, of any worker */
     uint32_t alarms_own;
     uint8_t alarms_of[QUEUE_WORKERS_MAX];
+    struct broker_alarm_news *news; /* one a worker, made at start: an alarm is told when there is no memory, too */
 };
 
 enum broker_alarm {

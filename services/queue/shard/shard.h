@@ -31,7 +31,8 @@ struct publication {
         struct publication *p); /* on `home`, once, after all have answered: each that took it holds it as durably as
                                           * its queue promises. Frees or reuses what it is embedded in. NULL: nobody waits */
     void *context;
-    uint64_t tag; /* the caller's */
+    uint64_t tag;                    /* the caller's */
+    struct publication_parts *parts; /* private to publish.c: what was sent */
 };
 
 /* Routes by the replica of this worker and sends to each queue's owner. Returns how many queues it goes to: with 0 nothing is
@@ -43,7 +44,10 @@ int broker_publish(struct broker *b, unsigned vhost, const struct catalog_exchan
                    const struct mr_span *keys, unsigned key_count, struct publication *p);
 /* To exactly one queue (dead-lettering by the default exchange, moving, the C interface). Return value as above. */
 int broker_publish_to(struct broker *b, const struct catalog_queue *queue, struct publication *p);
+/* What the item of a struct queue_put runs when its owner sends it home, answered (core/queue.h). */
+void broker_put_answered(struct broker *home, struct broker_item *item);
 
+/* After b's memory, index and workers are set, before anything is sent. False: no memory. */
 bool broker_shard_start(struct broker *b);
 void broker_shard_release(struct broker *b);
 
