@@ -4,7 +4,8 @@
 
 #define QUEUE_WORKERS_MAX     64
 #define QUEUE_NAME_MAX        255u        /* a short string (AMQP 0-9-1 section 4.2.5.3) */
-#define QUEUE_TABLE_MAX       (64u << 10) /* bytes of one field table: arguments, headers */
+#define QUEUE_TABLE_MAX       (60u << 10) /* bytes of one field table: arguments, headers */
+#define QUEUE_PROPERTIES_MAX  (62u << 10) /* of a message, flags and list: with both names they are one allocation */
 #define QUEUE_TABLE_DEPTH_MAX 16u         /* tables and arrays within each other */
 #define QUEUE_PRIORITIES      256u        /* x-max-priority is at most 255 */
 #define QUEUE_FRAME_MIN       4096u       /* frame-min-size of the specification */

@@ -26,7 +26,7 @@ struct amqp_frame {
     uint16_t channel;
     struct mr_span payload;
 };
-/* One frame at the begin of the input. > 0: bytes it takes; 0: more is needed (*out is not set); < 0: -code of enum amqp_reply: FRAME_ERROR
+/* One frame at the beginning of the input. > 0: bytes it takes; 0: more is needed (*out is not set); < 0: -code of enum amqp_reply: FRAME_ERROR
  * (type, end octet), or larger than `frame_max` (head and end included). A frame that is too large is told by its head already. */
 int64_t amqp_frame_parse(const uint8_t *data, size_t n, uint32_t frame_max, struct amqp_frame *out);
 /* The first 8 bytes of a connection. > 0: 8, it is "AMQP" 0 0 9 1; 0: more; < 0: something else, answered by amqp_protocol_header. */
@@ -87,10 +87,10 @@ struct amqp_method {
 #undef METHOD
     };
 };
-/* The payload of a method frame. 0, or -code: NOT_IMPLEMENTED or COMMAND_INVALID (unknown class or method), SYNTAX_ERROR (too short, too long, a malformed
+/* The payload of a method frame. 0, or -code: NOT_IMPLEMENTED (unknown class or method), SYNTAX_ERROR (too short, too long, a malformed
  * table). *class_and_method is set whenever the payload has 4 bytes. */
 int amqp_method_parse(struct mr_span payload, struct amqp_method *out, uint32_t *class_and_method);
-/* A whole frame. Returns its bytes; 0: it does not fit into `room`. Bits that follow each other share octets (4.2.5.2). */
+/* A whole frame. Returns its bytes; 0: it does not fit into `room`, or a short string has more than 255 bytes. Bits that follow each other share octets (4.2.5.2). */
 size_t amqp_method_emit(uint8_t *to, size_t room, uint16_t channel, const struct amqp_method *m);
 bool amqp_method_has_content(enum amqp_method_id id);
 const char *amqp_method_name(enum amqp_method_id id); /* "basic.publish" */
@@ -121,13 +121,16 @@ enum amqp_property {
 };
 /* Flags and list as a message keeps them. 0 or -SYNTAX_ERROR; `out` may be NULL. Empty input is no properties. */
 int amqp_properties_parse(struct mr_span flags_and_list, struct amqp_properties *out);
-size_t amqp_properties_emit(uint8_t *to, size_t room, const struct amqp_properties *p);
+size_t amqp_properties_emit(uint8_t *to, size_t room, const struct amqp_properties *p); /* 0: as amqp_method_emit */
+/* The expiration property: milliseconds in decimal digits. */
+bool amqp_expiration_parse(struct mr_span text, uint64_t *ms);
 struct amqp_header {
     uint16_t class_id;
     uint64_t body_bytes;
     struct mr_span properties; /* flags and list */
 };
-int amqp_header_parse(struct mr_span payload, struct amqp_header *out); /* 0 or -SYNTAX_ERROR, -FRAME_ERROR */
+/* 0; -SYNTAX_ERROR: too short, or malformed properties; -FRAME_ERROR: a class without content. The properties are proved. */
+int amqp_header_parse(struct mr_span payload, struct amqp_header *out);
 size_t amqp_header_emit(uint8_t *to, size_t room, uint16_t channel, uint64_t body_bytes, struct mr_span properties);
 /* Head of a body frame (7 bytes); its end is AMQP_FRAME_END. */
 void amqp_body_head(uint8_t to[AMQP_FRAME_HEAD], uint16_t channel, uint32_t payload_bytes);
