@@ -1,6 +1,6 @@
 /* The queues as a service of the same process sees them: an HTTP handler publishes without blocking and is answered when the message is
  * as safe as its queue promises. Everything is answered by `done`, later, on this worker, never from inside the call.
- * All names are of the virtual host "/" unless a host is given with mr_queue_find_host. */
+ * All names are of one virtual host. While the service is at a limit (of memory, of the disk) nothing can be published. */
 #ifndef MILLRACE_QUEUE_H
 #define MILLRACE_QUEUE_H
 
@@ -9,8 +9,10 @@
 
 struct mr_queues;
 
-/* The queue service that runs on this worker; NULL: none is configured. */
+/* The queue service that runs on this worker, its virtual host "/"; NULL: none is configured. */
 struct mr_queues *mr_queues_find(struct mr_worker *w);
+/* The same with another virtual host; NULL also when there is none of that name. */
+struct mr_queues *mr_queues_find_host(struct mr_worker *w, struct mr_span name);
 
 enum mr_queue_outcome {
     MR_QUEUE_DONE,
@@ -63,7 +65,8 @@ int mr_queue_declare(struct mr_queues *q, struct mr_span name, const struct mr_q
                      void *context);
 int mr_queue_delete(struct mr_queues *q, struct mr_span name, mr_queue_done_fn done, void *context);
 int mr_queue_purge(struct mr_queues *q, struct mr_span name, mr_queue_done_fn done, void *context);
-/* Takes the next message. `automatic`: it is acknowledged by being shown; else mr_queue_settle within `settle_within_ms`, after which it is put back. */
+/* Takes the next message. `automatic`: it is acknowledged by being shown; else mr_queue_settle within `settle_within_ms` (0: 30 s), after
+ * which it is put back. A delivery may be settled on any worker, in the virtual host that it was got from. */
 int mr_queue_get(struct mr_queues *q, struct mr_span name, bool automatic, uint64_t settle_within_ms,
                  mr_queue_message_fn done, void *context);
 enum mr_queue_settle { MR_QUEUE_ACKNOWLEDGE, MR_QUEUE_REJECT, MR_QUEUE_REQUEUE };
@@ -73,11 +76,12 @@ int mr_queue_state(struct mr_queues *q, struct mr_span name, mr_queue_state_fn d
 /* Every queue of the virtual host, one call of `done` each, then one with s NULL. */
 int mr_queue_list(struct mr_queues *q, mr_queue_state_fn done, void *context);
 
-/* A consumer in the process: `message` for each, at most `prefetch` not settled; the end (queue deleted) is told with m NULL. */
+/* A consumer in the process: `message` for each, at most `prefetch` (0: 256) not settled. That it has ended (there is no such queue, it was
+ * deleted, somebody consumes it alone) is told with m NULL, once; then the consumer is gone. */
 struct mr_queue_consumer;
 int mr_queue_consume(struct mr_queues *q, struct mr_span name, unsigned prefetch, mr_queue_message_fn message,
                      void *context, struct mr_queue_consumer **out);
-void mr_queue_consumer_end(
-    struct mr_queue_consumer *c); /* what is not settled is put back; `message` is not called any more */
+/* What is not settled is put back; `message` is not called any more. Not after the end was told. */
+void mr_queue_consumer_end(struct mr_queue_consumer *c);
 
 #endif

@@ -17,6 +17,7 @@ struct catalog_exchange;
 struct catalog_queue;
 struct catalog_source;
 struct qlog_engine;
+struct interface;
 struct queue_set;
 
 extern const struct mr_service queue_service;
@@ -91,14 +92,21 @@ struct broker {
     const struct queue_config *config;
     unsigned index, workers;
     bool stopping;
-    struct memory memory;   /* messages, entries, sessions, catalog: everything that lives on this worker */
-    int64_t unix_offset_ns; /* Unix time = mr_now + offset, looked at once a second */
+    struct memory memory;        /* messages, entries, sessions, catalog: everything that lives on this worker */
+    int64_t unix_offset_ns;      /* Unix time = mr_now + offset, looked at once a second */
+    int64_t monotonic_offset_ns; /* of the clock that the turns go by, or virtual */
     struct mr_timer second;
 
-    struct catalog *catalog;    /* this worker's replica */
-    struct qlog_engine *engine; /* its logs; NULL: no folder */
-    struct queue_set *queues;   /* those that it owns */
-    struct amqp_server *amqp;   /* its connections */
+    struct catalog *catalog;     /* this worker's replica */
+    struct qlog_engine *engine;  /* its logs; NULL: no folder */
+    struct queue_set *queues;    /* those that it owns */
+    struct amqp_server *amqp;    /* its connections */
+    struct interface *interface; /* other services of this process: interface/ */
+    struct broker_disk {
+        bool asked; /* an offload thread is looking; then it owns the two below */
+        bool known;
+        uint64_t free_bytes;
+    } disk;
 
     /* shard/ */
     struct broker_item *outbox[QUEUE_WORKERS_MAX], **outbox_end[QUEUE_WORKERS_MAX];

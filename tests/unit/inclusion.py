@@ -33,6 +33,7 @@ ALLOWED = {
 SHARED = {
     'checksum': None,         # CRC-32C
     'memory': None,           # a worker's memory, counted
+    'answer': None,           # JSON answers of commands
     'config': None,           # copies and comparisons of a configuration, by its table of keys
     'http': {'proxy'},        # the codec of messages: what a proxy reads and writes is what the server does
     'cache/evict': {'proxy'}, # who goes first when memory is full

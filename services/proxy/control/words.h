@@ -4,7 +4,7 @@
 #define SERVICES_PROXY_CONTROL_WORDS_H
 
 #include "config/config_edit.h"
-#include "proxy/control/answer.h"
+#include "answer/answer.h"
 #include "proxy/control/control.h"
 #include "proxy/proxy.h"
 

@@ -1,4 +1,4 @@
-#include "proxy/control/answer.h"
+#include "answer/answer.h"
 
 #include <inttypes.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 /* Text that is made on the control thread: JSON of an answer, or the line that says what was wrong. */
-#ifndef SERVICES_PROXY_CONTROL_ANSWER_H
-#define SERVICES_PROXY_CONTROL_ANSWER_H
+#ifndef SERVICES_ANSWER_ANSWER_H
+#define SERVICES_ANSWER_ANSWER_H
 
 #include <millrace/address.h>
 #include <millrace/types.h>
