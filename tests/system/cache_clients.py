@@ -239,9 +239,9 @@ def hiredis_works_waiting_and_not_waiting(namespace, millrace):
 
 
 def ioredis_pipelines_subscribes_and_batches(namespace, millrace):
-    modules = BUILD / "ioredis/node_modules"
+    modules = BUILD / "npm/node_modules"
     if not shutil.which("node") or not (modules / "ioredis").exists():
-        raise Skip(f"no ioredis in {modules.parent}: run tests/system/install_ioredis {BUILD}")
+        raise Skip(f"no ioredis in {modules.parent}: run tests/system/install_npm {BUILD} ioredis@5")
     note(run("node", HERE / "cache_ioredis.js", ADDRESS, timeout=60, env={**os.environ, "NODE_PATH": str(modules)}).stdout.strip())
 
 

@@ -118,6 +118,7 @@ class Millrace:
         self.folder, self.name = namespace.folder, name or namespace.name
         self.config = self.folder / f"{self.name}.yaml"
         values = {"address": ADDRESS, "host": HOST, "interface": "", "http": "", "more": "", **config}
+        values["more"] = values["more"].replace("{folder}", str(self.folder))
         self.config.write_text(CONFIG.format(name=self.name, folder=self.folder, **values))
         self.log_path = self.folder / f"{self.name}.log"
         self.process = None
