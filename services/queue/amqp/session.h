@@ -91,7 +91,7 @@ void amqp_connection_error(struct amqp_connection *c, unsigned code, uint32_t cl
 /* -- output (output.c) ------------------------------------------------------------------------------------------------------------------ */
 
 /* One frame. Always taken: a peer that does not read its answers is not read either, so what can gather is bounded; without memory the
- * connection is cut. Dropped on a channel or connection that has ended. */
+ * connection is cut. Dropped on a connection that is closing; a channel says nothing any more once ch->ended. */
 void amqp_send_method(struct amqp_connection *c, uint16_t channel, const struct amqp_method *m);
 
 enum amqp_sent {
@@ -160,6 +160,9 @@ struct amqp_connection {
     bool publisher;       /* has published: is not read while an alarm is set */
     bool blocked_told;    /* connection.blocked was sent, unblocked not yet */
     bool reading;         /* input.c is on the stack */
+    bool cut;             /* to be reset at the end of the turn */
+    bool ended;           /* EXPECT_END: our end was sent */
+    bool input_stopped;   /* there may be frames that were not read because they may not */
     uint16_t refused;     /* the reply code of a close of ours; 0: none */
     uint32_t holds;
 
@@ -171,8 +174,8 @@ struct amqp_connection {
     struct amqp_channel *waiters, **waiters_end; /* for output room */
 
     /* input */
-    uint64_t
-        frame_missing; /* payload bytes of the body frame being read that have not come; its end octet is EXPECT_BODY_END */
+    uint32_t
+        frame_missing; /* payload bytes of the body frame being read that have not come; then its end octet is due */
     uint16_t frame_channel;
     bool frame_within; /* in the middle of a body frame */
 

@@ -136,4 +136,18 @@ size_t amqp_header_emit(uint8_t *to, size_t room, uint16_t channel, uint64_t bod
 void amqp_body_head(uint8_t to[AMQP_FRAME_HEAD], uint16_t channel, uint32_t payload_bytes);
 size_t amqp_heartbeat_emit(uint8_t *to, size_t room);
 
+/* A frame's head alone, while its payload has not all come: section 4.2.3. */
+struct amqp_frame_head {
+    uint8_t type;
+    uint16_t channel;
+    uint32_t payload_bytes;
+};
+static inline struct amqp_frame_head amqp_frame_head_parse(const uint8_t data[AMQP_FRAME_HEAD])
+{
+    return (struct amqp_frame_head){.type = data[0],
+                                    .channel = (uint16_t)(data[1] << 8 | data[2]),
+                                    .payload_bytes = (uint32_t)data[3] << 24 | (uint32_t)data[4] << 16 |
+                                                     (uint32_t)data[5] << 8 | data[6]};
+}
+
 #endif
