@@ -301,6 +301,8 @@ static void closed(struct mr_stream *s, enum mr_close_reason reason)
 
 void amqp_connection_settle(struct amqp_connection *c)
 {
+    if (c->state >= AMQP_EXPECT_CLOSE_OK && !c->channel_alive)
+        amqp_exclusive_end(c);
     if (c->state == AMQP_CLOSED && !c->channel_alive && !c->lent)
         memory_free(&c->broker->memory, c, sizeof *c);
 }

@@ -72,6 +72,10 @@ void amqp_channel_end(struct amqp_channel *ch);
 void amqp_channel_free(struct amqp_channel *ch);
 void amqp_channel_check(const struct amqp_channel *ch); /* invariants; tests */
 
+/* Deletes the exclusive queues of a connection. Once, when its last channel has drained (a declare may be under way until then); what is
+ * under way afterwards does not need the connection. */
+void amqp_exclusive_end(struct amqp_connection *c);
+
 /* Provided by the connection's files. */
 
 void amqp_channel_init(struct amqp_channel *ch, struct amqp_connection *c, uint16_t number);
@@ -194,6 +198,7 @@ struct amqp_connection {
     /* shown by amqp_server_each; kept by the channel's files */
     uint32_t consumers;
     uint64_t unacknowledged, published, delivered;
+    struct amqp_exclusive *exclusive; /* channel_queue.c; NULL: it has declared no exclusive queue */
 };
 
 struct amqp_server {
@@ -204,6 +209,7 @@ struct amqp_server {
     uint64_t connection_last;
     struct amqp_connection *turn, **turn_end; /* output to write, input to go on with, channels to tell */
     struct amqp_channel *dead;                /* to be freed at the end of the turn */
+    struct channel_reply *replies;            /* consumers of direct replies: channel_reply.c */
     struct mr_deferred deferred;
     uint8_t *scratch; /* AMQP_CONTROL_FRAME_MAX + AMQP_FRAME_OVERHEAD: a frame that straddles packets */
     uint32_t alarms;  /* as the connections know them */
