@@ -36,6 +36,7 @@ enum queue_reason {
 
 enum {
     ENTRY_AT_ONCE = 1, /* its time to live is 0: delivered at the end of this turn, or expired */
+    ENTRY_NO_ACK = 2,  /* DELIVERED: ends when its delivery comes back */
 };
 
 #define ENTRY_NO_LOG UINT64_MAX /* log_offset: no record of it is in the log */
@@ -69,7 +70,7 @@ static inline unsigned entry_priority(uint64_t id)
 }
 static inline uint64_t entry_sequence(uint64_t id)
 {
-    return id & (UINT64_C(1) << 56) - 1;
+    return id & ((UINT64_C(1) << 56) - 1);
 }
 
 /* -- a lane's tree (tree.c) ------------------------------------------------------------------------------------------------- */
@@ -116,7 +117,7 @@ struct queue_consumer {
     struct broker_item item; /* tells the session `cancelled` */
     struct queue *queue;     /* NULL: cancelled, or its queue is gone */
     struct queue_subscriber *subscriber;
-    struct broker *home;
+    struct broker *home, *owner;
     struct queue_consumer *next, *before; /* of the queue, in the order they came */
     struct queue_rank *rank;
     struct queue_consumer *able_next, *able_before;
@@ -151,17 +152,19 @@ struct queue {
     uint64_t structure_memory;                        /* of leaves and nodes */
     uint64_t paged;                                   /* entries whose message only the log has */
     struct queue_counts counts;
-    struct queue_counts rate_base[QUEUE_RATE_SECONDS]; /* at the end of the last seconds, as a ring */
-    unsigned rate_seconds;
+    struct queue_counts at_second[QUEUE_RATE_SECONDS + 1]; /* at the end of the last seconds, the youngest first */
+    unsigned seconds;                                      /* of them, but for the youngest */
 
     struct queue_consumer *consumers, *consumers_last;
-    uint32_t consumer_count;
+    uint32_t consumer_count, able_count;
     struct queue_rank *ranks;
     struct queue_consumer *active; /* of a single-active-consumer queue, or the exclusive one */
 
-    struct queue_request *waiting, **waiting_end; /* gets whose message is being read back */
-    struct mr_timer expiry;                       /* x-expires */
-    struct durable *durable;                      /* NULL: nothing of it is in a log */
+    struct broker_item *waiting, **waiting_end; /* gets whose message is being read back: the items of their requests */
+    struct queue_request *purge;                /* under way, a part each turn */
+    uint64_t purge_left;
+    struct mr_timer expiry;  /* x-expires */
+    struct durable *durable; /* NULL: nothing of it is in a log */
 
     unsigned lane_count;
     uint64_t lanes_ready[QUEUE_PRIORITIES / 64]; /* a bit a lane with something ready */
@@ -181,6 +184,7 @@ struct queue_set {
     struct queue *working, **working_end;
     struct entry_heap *heap; /* what expires or becomes due, by time (timer.c) */
     struct mr_timer timer;   /* for the first of them */
+    uint64_t timer_ms;       /* that it is armed for */
     struct durable_set *durable;
 };
 
@@ -211,7 +215,7 @@ bool queue_entry_restore(struct queue *q, const struct queue_restored *r);
 /* No entry gets an id up to this one any more: the log knows it. */
 void queue_sequence_reach(struct queue *q, uint64_t id);
 
-/* Ends an entry in any state: counted by its reason, taken from the log (durable_remove), its message dropped. */
+/* Ends an entry in any state: taken from the log (durable_remove), its message dropped. Who decides it has counted it. */
 void queue_entry_remove(struct queue *q, uint64_t id, enum queue_reason reason);
 /* A READY entry becomes LEAVING; ends with queue_entry_remove or queue_entry_put_back (READY again, at its place). */
 void queue_entry_leave(struct queue *q, uint64_t id);
@@ -280,6 +284,7 @@ struct tree_leaf *lane_leaf(const struct queue *q, uint64_t id); /* NULL: none *
 void lane_ready_set(struct queue *q, uint64_t id, bool ready);
 uint64_t lane_first(const struct queue *q, unsigned priority, uint64_t from,
                     bool ready_only);               /* id, sequence >= from; 0: none */
+void lane_trim(struct queue *q);                    /* leaves that were kept for what would come */
 void lane_free(struct queue *q, unsigned priority); /* every node; entries are over */
 
 /* timer.c */
@@ -293,26 +298,50 @@ void queue_timer_run(struct queue_set *set); /* what is due now */
 void queue_timer_check(const struct queue_set *set);
 
 /* entry.c */
-uint64_t queue_entry_add(struct queue *q, struct message *m, struct queue_put *put,
-                         int *result); /* takes a reference when it is not 0 */
+/* `m`: one reference, taken when the result is not 0; `put` as of durable_put, whose outcome it says. 0: no memory, or DURABLE_FAILED. */
+uint64_t queue_entry_add(struct queue *q, struct message *m, struct queue_put *put, enum durable_outcome *outcome);
 bool queue_entry_set_state(struct queue *q, uint64_t id, struct queue_entry *e, enum entry_state state);
-void queue_entry_due(struct queue *q, uint64_t id, struct queue_entry *e);
-/* Ends a READY or DELIVERED entry that its consumer did not take: to the dead-letter exchange, or away. */
+void queue_entry_due(struct queue *q, uint64_t id, struct queue_entry *e); /* DELAYED, and its time has come */
+/* Ends an entry that no consumer is to have: counted by its reason; to the dead-letter exchange, or away. */
 void queue_entry_die(struct queue *q, uint64_t id, struct queue_entry *e, enum queue_reason reason);
-void queue_entries_free(struct queue *q);
+bool queue_entry_expired(const struct queue *q, const struct queue_entry *e);
+void queue_entries_free(struct queue *q); /* the queue is gone: nothing is told to the log */
 
 /* deliver.c */
 unsigned queue_deliver(struct queue *q,
-                       unsigned limit); /* how many; stops for want of consumers, room, messages or at the limit */
-void queue_limit(struct queue *q);      /* drop-head until the length is what it may be */
+                       unsigned limit); /* steps made; stops for want of consumers, room, messages, or at the limit */
+bool queue_over(const struct queue *q, uint64_t more,
+                uint64_t more_bytes); /* the limits of its length, with so much more */
+void queue_limit(struct queue *q);    /* drop-head until the length is what it may be */
+/* A DELIVERED entry goes back to its place. `counted`: a consumer gave it back; else it was never written to one. */
 void queue_requeue(struct queue *q, uint64_t id, struct queue_entry *e, bool counted);
+struct queue_delivery *queue_delivery_make(struct queue *q, uint64_t id, struct queue_entry *e,
+                                           struct queue_consumer *c,
+                                           bool no_ack); /* the entry is DELIVERED then; NULL: no memory */
 
 /* consumer.c */
 enum queue_result consumer_add(struct queue *q, struct queue_request *r);
-void consumer_remove(struct queue *q, struct queue_consumer *c);
-void consumer_look(struct queue_consumer *c); /* on or off the list of the able */
-struct queue_consumer *consumer_next(struct queue *q);
-void consumer_unhold(struct broker *b, struct queue_consumer *c);
+void consumer_remove(struct queue *q, struct queue_consumer *c); /* no delivery goes to it any more */
+void consumer_look(struct queue_consumer *c);                    /* on or off the list of the able, by its credit */
+struct queue_consumer *consumer_next(struct queue *q);           /* whose turn it is; NULL: nobody can */
+void consumer_turn_over(struct queue_consumer *c);               /* it had its turn */
+void consumer_unhold(struct queue_consumer *c);
 void consumers_cancel(struct queue *q); /* the queue is gone: each is told */
+
+/* request.c */
+void queue_request_answer(struct broker *from, struct queue_request *r, enum queue_result result);
+void queue_requests_wake(struct queue *q);                          /* a message was read back */
+void queue_requests_end(struct queue *q, enum queue_result result); /* the queue is gone */
+void queue_get_failed(struct queue *q); /* the head could not be read: whoever waits first is told */
+bool queue_purge_step(struct queue *q); /* a part of a purge; true: there is more */
+void queue_used(struct queue *q);       /* x-expires counts from here */
+/* delete.c */
+bool queue_delete_begin(struct queue *q,
+                        struct queue_request *r); /* `r` is answered when every replica knows; NULL: nobody asked */
+
+void queue_unused(struct mr_worker *w, struct mr_timer *t); /* its timer */
+
+/* queue_set.c */
+void queue_set_work(struct queue_set *set); /* looks at what is due and to be delivered when the turn ends */
 
 #endif
