@@ -179,8 +179,8 @@ void durable_added(struct queue *q)
     set->all = q->durable = d;
 
     char name[LOG_NAME_BYTES];
-    struct qlog_options options = {.safety = q->declared->arguments.durability == QUEUE_FSYNC ? QLOG_SYNCED
-                                                                                              : QLOG_WRITTEN,
+    struct qlog_options options = {.safety =
+                                       q->declared->arguments.durability == QUEUE_FSYNC ? QLOG_SYNCED : QLOG_WRITTEN,
                                    .segment_bytes = b->config->segment_bytes};
     log_name(name, q->id);
     if (set->found_count && bsearch(&q->id, set->found, set->found_count, sizeof q->id, id_compare)) {

@@ -45,8 +45,8 @@ static void paged_in(struct durable *d, const struct durable_read *r, const stru
     if (!e)
         return;
     e->flags &= (uint8_t)~ENTRY_READING;
-    if (record && (record->kind != QUEUE_RECORD_MESSAGE || !queue_record_message_parse(record->payload, &m) ||
-                   m.entry != r->id))
+    if (record &&
+        (record->kind != QUEUE_RECORD_MESSAGE || !queue_record_message_parse(record->payload, &m) || m.entry != r->id))
         error = EBADMSG;
     struct message *message = error ? NULL : queue_record_message_load(&b->memory, &m);
     if (!message && error != EBADMSG) { /* no memory, or the disk: it is still there */

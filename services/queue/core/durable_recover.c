@@ -17,7 +17,7 @@ struct recovery {
     size_t count, room;
     size_t *index; /* by id, open addressing: place in found + 1 */
     size_t index_room;
-    uint64_t id_max;
+    uint64_t id_max[QUEUE_PRIORITIES];
     bool no_memory;
 };
 
@@ -69,6 +69,12 @@ static struct found *found_add(struct recovery *r, uint64_t id)
 
 /* -- records -------------------------------------------------------------------------------------------------------------------- */
 
+static void id_seen(struct recovery *r, uint64_t id)
+{
+    if (r->id_max[entry_priority(id)] < id)
+        r->id_max[entry_priority(id)] = id;
+}
+
 /* The same id again: carried forward. What it says now counts. A delayed message with a time to live of its own comes with its body: nothing else knows
  * that time. */
 static bool message_seen(struct recovery *r, const struct qlog_record *record)
@@ -96,46 +102,51 @@ static bool message_seen(struct recovery *r, const struct qlog_record *record)
                                   .deliveries = m.deliveries,
                                   .log_offset = record->offset,
                                   .place = record->place}};
-    if (r->id_max < m.entry)
-        r->id_max = m.entry;
+    id_seen(r, m.entry);
     return true;
 }
 
-static void gone_seen(struct found *f)
+static void mark(struct found *f, enum queue_record_kind kind, uint32_t deliveries)
 {
+    if (kind == QUEUE_RECORD_DELIVERED && f->entry.deliveries < deliveries)
+        f->entry.deliveries = deliveries;
+    if (kind == QUEUE_RECORD_DELIVERED)
+        return;
     f->dead = true;
     if (f->entry.message)
         message_drop(f->entry.message);
     f->entry.message = NULL;
 }
 
-/* Ids without an entry are of records that were trimmed. A range may be longer than what is left of its entries. */
+/* Ids without an entry are of records that were trimmed. */
+static void range_mark(struct recovery *r, enum queue_record_kind kind, struct queue_record_range range)
+{
+    for (uint32_t i = 0; i < range.count && range.count <= r->count; i++) {
+        struct found *f = found_find(r, range.first + i);
+        if (f)
+            mark(f, kind, range.deliveries);
+    }
+    for (size_t i = 0; i < r->count && range.count > r->count; i++)
+        if (r->found[i].entry.id >= range.first && r->found[i].entry.id - range.first < range.count)
+            mark(&r->found[i], kind, range.deliveries);
+    id_seen(r, range.first + range.count - 1);
+}
+
 static bool ranges_seen(struct recovery *r, const struct qlog_record *record)
 {
     if (!queue_record_ranges_valid(record->payload))
         return false;
-    for (size_t i = 0; i < record->payload.length / QUEUE_RECORD_RANGE_BYTES; i++) {
-        struct queue_record_range range = queue_record_range_read(record->payload, i);
-        for (uint32_t j = 0; j < range.count; j++) {
-            struct found *f = found_find(r, range.first + j);
-            if (f && record->kind == QUEUE_RECORD_GONE)
-                gone_seen(f);
-            else if (f && f->entry.deliveries < range.deliveries)
-                f->entry.deliveries = range.deliveries;
-        }
-        if (r->id_max < range.first + range.count - 1)
-            r->id_max = range.first + range.count - 1;
-    }
+    for (size_t i = 0; i < record->payload.length / QUEUE_RECORD_RANGE_BYTES; i++)
+        range_mark(r, record->kind, queue_record_range_read(record->payload, i));
     return true;
 }
 
 static bool record_seen(void *context, const struct qlog_record *record)
 {
-    struct recovery *r = context;
-    bool good = record->kind == QUEUE_RECORD_MESSAGE ? message_seen(r, record)
-                : record->kind == QUEUE_RECORD_GONE || record->kind == QUEUE_RECORD_DELIVERED
-                    ? ranges_seen(r, record)
-                    : false;
+    struct recovery *r = ((struct durable *)context)->recovery;
+    bool good = record->kind == QUEUE_RECORD_MESSAGE                                          ? message_seen(r, record)
+                : record->kind == QUEUE_RECORD_GONE || record->kind == QUEUE_RECORD_DELIVERED ? ranges_seen(r, record)
+                                                                                              : false;
     if (!good)
         mr_log(MR_LOG_ERROR, "queue", "record %" PRIu64 " of kind %u: %s", record->offset, record->kind,
                r->no_memory ? "no memory" : "not what a queue writes");
@@ -184,17 +195,22 @@ static void entries_restore(struct recovery *r)
         if (f->entry.message)
             message_drop(f->entry.message);
     }
-    queue_sequence_reach(q, r->id_max);
+    for (unsigned i = 0; i < QUEUE_PRIORITIES; i++)
+        if (r->id_max[i])
+            queue_sequence_reach(q, r->id_max[i]);
     if (left_out)
-        mr_log(MR_LOG_ERROR, "queue",
-               "queue %.*s: %zu messages of its log have no room in memory; they stay in the log until a start with more",
-               (int)q->declared->name.length, (const char *)q->declared->name.data, left_out);
+        mr_log(
+            MR_LOG_ERROR, "queue",
+            "queue %.*s: %zu messages of its log have no room in memory; they stay in the log until a start with more",
+            (int)q->declared->name.length, (const char *)q->declared->name.data, left_out);
 }
 
 bool durable_recover(struct durable *d, const char *name, const struct qlog_options *options)
 {
     struct recovery r = {.durable = d};
-    bool good = qlog_open(d->broker->engine, name, options, d, record_seen, &r, &d->log) == MR_OK;
+    d->recovery = &r;
+    bool good = qlog_open(d->broker->engine, name, options, d, record_seen, &d->log) == MR_OK;
+    d->recovery = NULL;
     if (good && segments_count(&r)) {
         entries_restore(&r);
         durable_dirty(d);

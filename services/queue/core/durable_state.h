@@ -15,6 +15,8 @@
 #define PAGE_KEEP          64u        /* the next ones of a queue stay in memory */
 #define FRESH_MAX          256u       /* put in this turn while memory is short: looked at when it ends */
 
+struct recovery;
+
 struct durable_gone {
     struct durable_gone *next;
     unsigned count;
@@ -42,6 +44,7 @@ struct durable {
     struct broker *broker;
     struct qlog *log; /* NULL: it could not be opened; nothing is taken then */
     struct durable *next, **link;
+    struct recovery *recovery; /* while the log is opened */
 
     struct durable_segment *segments; /* oldest first; the last one is written to */
     unsigned segment_count, segment_room;
@@ -82,6 +85,9 @@ struct durable_set {
     } fresh[FRESH_MAX];
     unsigned fresh_count;
 };
+
+/* In the flags of an entry, beside those of queue_state.h: its message is on the way back. */
+#define ENTRY_READING 0x80
 
 extern const char durable_tag;
 
