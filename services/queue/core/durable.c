@@ -58,6 +58,8 @@ static void turn_ended(struct mr_worker *w, struct mr_deferred *deferred)
         durable_trim(d);
         d = next;
     }
+    letter_set_turn(set->broker);
+    queue_waiters_turn(set->broker);
     durable_fresh_page_out(set);
 }
 
@@ -80,6 +82,8 @@ bool durable_set_start(struct broker *b)
         return false;
     set->broker = b;
     set->turn_end = (struct mr_deferred){.run = turn_ended, .context = set};
+    if (!letter_set_start(&set->letters))
+        return false;
     if (!b->engine)
         return true;
     set->span_room = (unsigned)(b->config->message_bytes_max / MESSAGE_PIECE_MAX) + 4;
@@ -134,6 +138,7 @@ void durable_set_release(struct broker *b)
         return;
     free(set->found);
     free(set->spans);
+    letter_set_release(&set->letters);
     free(set);
     b->queues->durable = NULL;
 }
@@ -149,6 +154,8 @@ void durable_set_second(struct broker *b)
         bytes += durable_log_bytes(d->queue);
     }
     durable_page_second(set);
+    letter_set_second(b);
+    queue_waiters_second(b);
     b->counters[QUEUE_COUNTER_LOG_BYTES] = bytes;
 }
 
@@ -228,6 +235,7 @@ static void waiting_answer(struct durable *d, uint64_t below, int result)
 void durable_removed(struct queue *q)
 {
     struct durable *d = q->durable;
+    letters_detach(q);
     if (!d)
         return;
     waiting_answer(d, UINT64_MAX, PUT_FAILED);
@@ -239,6 +247,7 @@ void durable_removed(struct queue *q)
 
 void durable_release(struct queue *q)
 {
+    letters_detach(q);
     if (q->durable)
         durable_free(q->durable);
 }

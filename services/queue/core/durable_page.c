@@ -57,6 +57,8 @@ static void paged_in(struct durable *d, const struct durable_read *r, const stru
     d->read_error = 0;
     b->counters[QUEUE_COUNTER_PAGED_IN] += message != NULL;
     queue_entry_paged_in(q, r->id, message, error);
+    letters_wake(q);
+    queue_waiters_wake(b, q->id);
 }
 
 static void read_done(void *context, const struct qlog_record *record, int error)

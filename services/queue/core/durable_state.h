@@ -3,7 +3,9 @@
 #define SERVICES_QUEUE_CORE_DURABLE_STATE_H
 
 #include "queue/core/durable_record.h"
+#include "queue/core/letter.h"
 #include "queue/core/queue_state.h"
+#include "queue/core/waiter.h"
 
 #define GONE_RANGES_MAX    256u       /* of one record */
 #define DELIVERED_MAX      512u       /* ids gathered until they are written */
@@ -84,6 +86,8 @@ struct durable_set {
         uint64_t id;
     } fresh[FRESH_MAX];
     unsigned fresh_count;
+    struct letter_set letters;
+    struct queue_waiter *waiters;
 };
 
 /* In the flags of an entry, beside those of queue_state.h: its message is on the way back. */

@@ -95,8 +95,7 @@ static struct mr_span headers_of(const struct message *m)
     return p.headers;
 }
 
-/* The header x-delay of an exchange that obeys it. */
-static void delay_obey(const struct catalog_exchange *x, struct message *m, struct mr_span headers)
+void broker_delay_obey(const struct catalog_exchange *x, struct message *m, struct mr_span headers)
 {
     struct amqp_value v;
     int64_t delay_ms;
@@ -111,7 +110,7 @@ int broker_publish(struct broker *b, unsigned vhost, const struct catalog_exchan
     const struct catalog_queue *const *queues;
     struct mr_span headers = headers_of(p->message);
     (void)vhost; /* the exchange knows it */
-    delay_obey(exchange, p->message, headers);
+    broker_delay_obey(exchange, p->message, headers);
     unsigned count = catalog_route(b->catalog, exchange, keys, key_count, headers, &queues);
     return count ? parts_send(b, queues, count, p) : 0;
 }

@@ -44,6 +44,8 @@ int broker_publish(struct broker *b, unsigned vhost, const struct catalog_exchan
                    const struct mr_span *keys, unsigned key_count, struct publication *p);
 /* To exactly one queue (dead-lettering by the default exchange, moving, the C interface). Return value as above. */
 int broker_publish_to(struct broker *b, const struct catalog_queue *queue, struct publication *p);
+/* The header x-delay (ms) of an exchange that obeys it becomes deliver_at_ms of `m`, which nobody else has yet. */
+void broker_delay_obey(const struct catalog_exchange *x, struct message *m, struct mr_span headers);
 /* What the item of a struct queue_put runs when its owner sends it home, answered (core/queue.h). */
 void broker_put_answered(struct broker *home, struct broker_item *item);
 
