@@ -74,6 +74,18 @@ void durable_dirty(struct durable *d)
     set->dirty = d;
 }
 
+static bool set_logs_find(struct durable_set *set)
+{
+    const struct queue_config *config = set->broker->config;
+    set->span_room = (unsigned)(config->message_bytes_max / MESSAGE_PIECE_MAX) + 4;
+    set->spans = calloc(set->span_room, sizeof *set->spans);
+    if (!set->spans || qlog_folder_list(config->folder, log_found, set) != MR_OK || set->found_failed)
+        return false;
+    if (set->found_count)
+        qsort(set->found, set->found_count, sizeof *set->found, id_compare);
+    return true;
+}
+
 bool durable_set_start(struct broker *b)
 {
     struct durable_set *set = calloc(1, sizeof *set);
@@ -82,17 +94,10 @@ bool durable_set_start(struct broker *b)
         return false;
     set->broker = b;
     set->turn_end = (struct mr_deferred){.run = turn_ended, .context = set};
-    if (!letter_set_start(&set->letters))
-        return false;
-    if (!b->engine)
+    if (letter_set_start(&set->letters) && (!b->engine || set_logs_find(set)))
         return true;
-    set->span_room = (unsigned)(b->config->message_bytes_max / MESSAGE_PIECE_MAX) + 4;
-    set->spans = calloc(set->span_room, sizeof *set->spans);
-    if (!set->spans || qlog_folder_list(b->config->folder, log_found, set) != MR_OK || set->found_failed)
-        return false;
-    if (set->found_count)
-        qsort(set->found, set->found_count, sizeof *set->found, id_compare);
-    return true;
+    durable_set_release(b);
+    return false;
 }
 
 static bool nothing_wanted(void *context, const struct qlog_record *r)
