@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "services/services.h"
-#include "tools/millrace/cmd_proxy.h"
+#include "tools/millrace/cmd_service.h"
 #include "tools/millrace/config.h"
 #include "tools/millrace/format.h"
 
@@ -118,7 +118,7 @@ static int run(const struct command *self, int argc, char **argv)
     struct options o = {.words = json_pack("[s]", "explain")};
     int code = parse(self, argc, argv, &o);
     if (code == EXIT_GOOD)
-        code = o.file ? explain_file(&o) : proxy_say(&o.target, o.words, o.json);
+        code = o.file ? explain_file(&o) : service_say(&o.target, "proxy", o.words, o.json);
     json_decref(o.words);
     return code;
 }

@@ -3,7 +3,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "tools/millrace/cmd_proxy.h"
+#include "tools/millrace/cmd_service.h"
 #include "tools/millrace/format.h"
 
 struct options {
@@ -43,41 +43,51 @@ static json_t *ask(const struct options *o, int *code)
     return control_ask(&o->target, json_pack("{s:s}", "command", "stat"), -1, code);
 }
 
-/* What the proxy says of its backends, where there is one and it was asked for; quietly nothing otherwise. */
-static json_t *ask_proxy(const struct options *o, const json_t *counters)
+/* Services that say more than counters do, by their command `stat`. */
+static const struct details {
+    const char *service;
+    void (*prometheus)(const json_t *answer, FILE *out);
+} details[] = {{"proxy", format_proxy_prometheus}, {"queue", format_queue_prometheus}};
+
+static bool runs(const json_t *counters, const char *service)
 {
-    int code;
     size_t i;
     json_t *row;
-    if (o->format.area && strcmp(o->format.area, "proxy"))
-        return NULL;
     json_array_foreach(json_object_get(counters, "counters"), i, row)
     {
         const char *area = json_string_value(json_object_get(row, "area"));
-        if (!area || strcmp(area, "proxy"))
-            continue;
-        json_t *words = json_pack("[s]", "stat");
-        json_t *answer = proxy_ask(&o->target, words, &code);
-        json_decref(words);
-        return answer;
+        if (area && !strcmp(area, service))
+            return true;
     }
-    return NULL;
+    return false;
+}
+
+/* Where it runs and was asked for; quietly nothing otherwise. */
+static void print_details(const struct options *o, const json_t *counters, const struct details *d)
+{
+    int code;
+    if (!(o->prometheus || o->format.area) || (o->format.area && strcmp(o->format.area, d->service)) ||
+        !runs(counters, d->service))
+        return;
+    json_t *words = json_pack("[s]", "stat");
+    json_t *answer = service_ask(&o->target, d->service, words, &code);
+    json_decref(words);
+    if (answer && o->prometheus)
+        d->prometheus(answer, stdout);
+    else if (answer)
+        format_answer(answer, stdout);
+    json_decref(answer);
 }
 
 /* With `before`, what moved since then. */
 static void print(const struct options *o, const json_t *answer, const json_t *before)
 {
-    json_t *proxy = o->prometheus || o->format.area ? ask_proxy(o, answer) : NULL;
-    if (o->prometheus) {
+    if (o->prometheus)
         format_prometheus(answer, stdout);
-        if (proxy)
-            format_proxy_prometheus(proxy, stdout);
-    } else {
+    else
         format_stat(answer, before, before ? (double)o->watch_s : 0, &o->format, stdout);
-        if (proxy)
-            format_answer(proxy, stdout);
-    }
-    json_decref(proxy);
+    for (size_t i = 0; i < sizeof details / sizeof *details; i++)
+        print_details(o, answer, &details[i]);
 }
 
 /* Until the process goes, or the user interrupts. */
@@ -124,7 +134,8 @@ static int run(const struct command *self, int argc, char **argv)
 
 const struct command command_stat = {
     "stat", "[AREA] [--all] [--json|--prometheus] [--watch SECONDS]", "Shows the counters of a running process.",
-    "  AREA           only those of one area: tcp, ip4, link, http, cache, ...; proxy: its backends, too\n"
+    "  AREA           only those of one area: tcp, ip4, link, http, cache, ...; proxy: its backends, too;\n"
+    "                 queue: the fullest queues\n"
     "  --all          also those that are zero\n"
     "  --json         everything as JSON\n"
     "  --prometheus   everything in Prometheus' exposition format\n"

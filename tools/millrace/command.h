@@ -20,8 +20,8 @@ struct command {
 };
 
 extern const struct command command_run, command_check, command_doctor, command_status, command_stat, command_conns,
-    command_capture, command_set, command_proxy, command_explain, command_reload, command_save, command_drain,
-    command_lab, command_reference, command_version;
+    command_capture, command_set, command_proxy, command_queue, command_service, command_explain, command_reload,
+    command_save, command_drain, command_lab, command_reference, command_version;
 
 /* Says what is wrong with the command line, and how it should look. EXIT_USAGE. */
 int command_usage(const struct command *c, const char *format, ...) __attribute__((format(printf, 2, 3)));

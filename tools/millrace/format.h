@@ -28,6 +28,10 @@ void format_answer(const json_t *answer, FILE *out);
 /* Of `millrace proxy stat`: millrace_proxy_backend_<name>{upstream="app",backend="b1"}, and so on for upstreams. */
 void format_proxy_prometheus(const json_t *answer, FILE *out);
 
+/* Of `millrace queue stat`: millrace_queue_queue_<name>{vhost="/",queue="orders"} of the queues that it names, which are not more than it
+ * was asked for, and how many are left out. */
+void format_queue_prometheus(const json_t *answer, FILE *out);
+
 void format_status(const json_t *answer, FILE *out);
 
 #endif

@@ -7,9 +7,9 @@
 #include "tools/millrace/command.h"
 
 static const struct command *const commands[] = {
-    &command_run,     &command_check, &command_doctor,    &command_status,  &command_stat,   &command_conns,
-    &command_capture, &command_set,   &command_proxy,     &command_explain, &command_reload, &command_save,
-    &command_drain,   &command_lab,   &command_reference, &command_version,
+    &command_run,     &command_check, &command_doctor, &command_status, &command_stat,      &command_conns,
+    &command_capture, &command_set,   &command_proxy,  &command_queue,  &command_service,   &command_explain,
+    &command_reload,  &command_save,  &command_drain,  &command_lab,    &command_reference, &command_version,
 };
 #define COMMANDS (sizeof commands / sizeof *commands)
 

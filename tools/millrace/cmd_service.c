@@ -1,9 +1,10 @@
+/* Commands of services: `millrace proxy ...`, `millrace queue ...`, and of any service `millrace service NAME ...`. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "tools/millrace/cmd_proxy.h"
 #include "tools/millrace/cmd_save.h"
+#include "tools/millrace/cmd_service.h"
 #include "tools/millrace/control_request.h"
 #include "tools/millrace/format.h"
 
@@ -44,16 +45,16 @@ static int parse(const struct command *self, int argc, char **argv, struct optio
     return EXIT_GOOD;
 }
 
-json_t *proxy_ask(const struct control_target *target, json_t *words, int *code)
+json_t *service_ask(const struct control_target *target, const char *service, json_t *words, int *code)
 {
-    json_t *request = json_pack("{s:s,s:s,s:O}", "command", "service", "name", "proxy", "words", words);
+    json_t *request = json_pack("{s:s,s:s,s:O}", "command", "service", "name", service, "words", words);
     return control_ask(target, request, -1, code);
 }
 
-int proxy_say(const struct control_target *target, json_t *words, bool json)
+int service_say(const struct control_target *target, const char *service, json_t *words, bool json)
 {
     int code = EXIT_GOOD;
-    json_t *answer = proxy_ask(target, words, &code);
+    json_t *answer = service_ask(target, service, words, &code);
     if (!answer)
         return code;
     if (json) {
@@ -70,11 +71,40 @@ static int run(const struct command *self, int argc, char **argv)
 {
     struct options o = {.words = json_array()};
     int code = parse(self, argc, argv, &o);
+    if (code == EXIT_GOOD)
+        code = service_say(&o.target, self->name, o.words, o.json);
+    json_decref(o.words);
+    return code;
+}
+
+/* Of the proxy alone: what was changed can be saved. */
+static int run_proxy(const struct command *self, int argc, char **argv)
+{
+    struct options o = {.words = json_array()};
+    int code = parse(self, argc, argv, &o);
     const char *first = json_string_value(json_array_get(o.words, 0));
     if (code == EXIT_GOOD && first && !strcmp(first, "save") && json_array_size(o.words) == 1)
         code = save_configuration(&o.target, NULL);
     else if (code == EXIT_GOOD)
-        code = proxy_say(&o.target, o.words, o.json);
+        code = service_say(&o.target, self->name, o.words, o.json);
+    json_decref(o.words);
+    return code;
+}
+
+/* The first word is the service's name. */
+static int run_named(const struct command *self, int argc, char **argv)
+{
+    struct options o = {.words = json_array()};
+    int code = parse(self, argc, argv, &o);
+    const char *name = json_string_value(json_array_get(o.words, 0));
+    if (code == EXIT_GOOD && !name)
+        code = command_usage(self, "expected the name of a service");
+    if (code == EXIT_GOOD) {
+        json_t *service = json_incref(json_array_get(o.words, 0));
+        json_array_remove(o.words, 0);
+        code = service_say(&o.target, json_string_value(service), o.words, o.json);
+        json_decref(service);
+    }
     json_decref(o.words);
     return code;
 }
@@ -89,4 +119,24 @@ const struct command command_proxy = {
     "  save           as `millrace save`\n"
     "  --json         the answer as JSON\n" CONTROL_OPTIONS_HELP
     "Exit code 1 when the command is refused; then nothing has changed.\n",
+    run_proxy};
+
+const struct command command_queue = {
+    "queue", "COMMAND [ARGUMENTS]... [--vhost NAME] [--json]", "Looks at the queues of a running process, and helps.",
+    "  help           every command with its arguments\n"
+    "  list, show NAME, stat, connections, exchanges, bindings\n"
+    "                 what there is, and how it does\n"
+    "  declare NAME [KEY=VALUE]..., delete NAME, purge NAME\n"
+    "  peek NAME [N]  the first messages, without taking them\n"
+    "  move FROM TO [N]\n"
+    "                 ready messages to another queue, as after their consumer was mended\n"
+    "  --vhost NAME   the virtual host; without it /, and for lists all\n"
+    "  --json         the answer as JSON\n" CONTROL_OPTIONS_HELP "Exit code 1 when the command is refused.\n",
     run};
+
+const struct command command_service = {
+    "service", "NAME COMMAND [ARGUMENTS]... [--json]", "Gives a command to any service of a running process.",
+    "  NAME           of a service that takes commands: proxy, queue\n"
+    "  COMMAND        `help` tells which there are\n"
+    "  --json         the answer as JSON\n" CONTROL_OPTIONS_HELP "Exit code 1 when the command is refused.\n",
+    run_named};
