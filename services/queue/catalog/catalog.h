@@ -70,13 +70,13 @@ void catalog_exchange_each(const struct catalog *c, unsigned vhost,
                            void (*visit)(void *context, const struct catalog_exchange *x), void *context);
 
 /* What is bound, in no order. Spans are the catalog's, valid during the call. */
-struct catalog_binding {
+struct catalog_binding_info {
     unsigned vhost;
     struct mr_span source, destination, key, arguments;
     bool to_exchange; /* the destination is an exchange, not a queue */
 };
 void catalog_binding_each(const struct catalog *c, unsigned vhost,
-                          void (*visit)(void *context, const struct catalog_binding *b), void *context);
+                          void (*visit)(void *context, const struct catalog_binding_info *b), void *context);
 
 /* The queues that a message goes to, each once, through exchange bindings and alternate exchanges. `headers`: the table of the properties
  * (length 0: none). The array is the catalog's, valid until the next call. */

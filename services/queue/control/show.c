@@ -303,7 +303,7 @@ static void exchange_add(void *context, const struct catalog_exchange *x)
     s->count++;
 }
 
-static void binding_add(void *context, const struct catalog_binding *b)
+static void binding_add(void *context, const struct catalog_binding_info *b)
 {
     struct entity_sheet *s = context;
     if (s->count < s->room) {
