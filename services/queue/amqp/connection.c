@@ -129,7 +129,7 @@ static void opened(struct mr_stream *s)
 void amqp_connection_turn(struct amqp_connection *c)
 {
     struct amqp_server *server = c->server;
-    if (c->turn_link || c->state == AMQP_CLOSED)
+    if (c->turn_link || c->finished || c->state == AMQP_CLOSED)
         return;
     c->turn_next = NULL;
     c->turn_link = server->turn_end;
@@ -159,13 +159,16 @@ static void end_go_on(struct amqp_connection *c)
         c->ended = true;
         mr_stream_shutdown(c->stream);
     }
-    if (mr_stream_ended(c->stream))
+    if (mr_stream_ended(c->stream)) {
+        c->finished = true;
         mr_stream_close(c->stream);
+    }
 }
 
 void amqp_connection_turn_run(struct amqp_connection *c)
 {
     if (c->cut) {
+        c->finished = true;
         mr_stream_abort(c->stream);
         return;
     }

@@ -7,8 +7,6 @@
 #define AMQP_CLOSE_TIMEOUT (10 * MR_SECOND) /* of the peer's close-ok */
 #define AMQP_END_TIMEOUT   (3 * MR_SECOND)  /* of the peer's end, once ours was sent */
 
-#define AMQP_SERVER_VERSION "0.1.0" /* of server-properties */
-
 /* -- connection.c ----------------------------------------------------------------------------------------------------------------------- */
 
 extern const struct mr_stream_handler amqp_stream_handler;

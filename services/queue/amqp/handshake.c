@@ -36,7 +36,7 @@ void amqp_handshake_start(struct amqp_connection *c)
     amqp_table_put_text(&o, "information", span_of("AMQP 0-9-1 on a stack in user space"));
     amqp_table_put_text(&o, "platform", span_of("C"));
     amqp_table_put_text(&o, "product", span_of("Millrace"));
-    amqp_table_put_text(&o, "version", span_of(AMQP_SERVER_VERSION));
+    amqp_table_put_text(&o, "version", span_of(QUEUE_MILLRACE_VERSION));
     struct amqp_method start = {
         .id = AMQP_connection_start,
         .connection_start = {

@@ -166,6 +166,7 @@ struct amqp_connection {
     bool reading;         /* input.c is on the stack */
     bool cut;             /* to be reset at the end of the turn */
     bool ended;           /* EXPECT_END: our end was sent */
+    bool finished;        /* the stream was closed or aborted: only its on_close is awaited */
     bool input_stopped;   /* there may be frames that were not read because they may not */
     uint16_t refused;     /* the reply code of a close of ours; 0: none */
     uint32_t holds;
