@@ -47,9 +47,11 @@ static void get(struct amqp_channel *ch, const struct amqp_method *m)
 {
     static const struct mr_span none = {(const uint8_t *)"", 0};
     static const uint8_t piece[1000] = "0123456789";
-    char number[16] = "";
-    memcpy(number, m->basic_get.queue.data, m->basic_get.queue.length);
-    uint64_t bytes = strtoull(number, NULL, 10);
+    uint64_t bytes = 0; /* at most 999999 */
+    for (size_t i = 0; i < m->basic_get.queue.length && i < 6 && m->basic_get.queue.data[i] >= '0' &&
+                       m->basic_get.queue.data[i] <= '9';
+         i++)
+        bytes = bytes * 10 + m->basic_get.queue.data[i] - '0';
     struct message *message = message_create(&ch->connection->broker->memory, none, none, none, bytes);
     assert(message);
     for (uint64_t at = 0; at < bytes; at += sizeof piece)
@@ -121,7 +123,7 @@ void amqp_channel_writable(struct amqp_channel *ch)
 void amqp_channel_end(struct amqp_channel *ch)
 {
     note("%u end\n", ch->number);
-    if (W->drain_later)
+    if (W->drain_later && W->ended_count < sizeof W->ended / sizeof W->ended[0])
         W->ended[W->ended_count++] = ch;
     else
         amqp_channel_drained(ch);
