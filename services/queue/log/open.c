@@ -167,9 +167,9 @@ static int torn_create(struct opening *o, char name[QLOG_PATH_BYTES])
         if (i > 0)
             snprintf(name + n, QLOG_PATH_BYTES - (size_t)n, ".%u", i);
         int fd = o->engine->io->open(o->engine->folder_fd, name, O_WRONLY | O_CREAT | O_EXCL, 0644);
+        o->error = fd >= 0 ? 0 : errno;
         if (fd >= 0)
             return fd;
-        o->error = errno;
         if (errno != EEXIST)
             break;
     }
