@@ -5,6 +5,9 @@
 
 #include "queue/amqp/connection.h"
 
+static struct mr_span text_make(char to[QUEUE_NAME_MAX + 1], unsigned code, const char *format, va_list arguments)
+    __attribute__((format(printf, 3, 0), nonnull(3)));
+
 /* "NOT_FOUND - no queue 'q' in vhost '/'", cut at what a short string takes. */
 static struct mr_span text_make(char to[QUEUE_NAME_MAX + 1], unsigned code, const char *format, va_list arguments)
 {
