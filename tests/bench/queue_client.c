@@ -21,12 +21,14 @@
 #include <time.h>
 #include <unistd.h>
 
-#define IN_BYTES       (1u << 20)
-#define WINDOW_MAX     65536u
-#define ACK_EACH       32u
-#define BUCKETS_OF_TWO 64 /* from one power of two to the next: latencies are right to 1.6 % */
-#define BUCKETS        (BUCKETS_OF_TWO * 44)
-#define HEAD_BYTES     8u /* of a body: when it was sent */
+#define IN_BYTES         (1u << 20)
+#define WINDOW_MAX       65536u
+#define ACK_EACH         32u
+#define BUCKETS_OF_TWO   64 /* from one power of two to the next: latencies are right to 1.6 % */
+#define BUCKETS          (BUCKETS_OF_TWO * 44)
+#define QUEUE_LENGTH_MAX 20000 /* without a consumer the oldest go: no broker pages out or blocks */
+#define QUEUE_BYTES_MAX  (64u << 20)
+#define HEAD_BYTES       8u /* of a body: when it was sent */
 
 struct connection {
     int fd;
@@ -212,7 +214,12 @@ static void queue_declare(struct connection *c, const char *name, bool durable, 
     *p++ = 'S';
     p = put(p, strlen(durability), 4);
     memcpy(p, durability, strlen(durability));
-    p += strlen(durability);
+    p = put_short(p + strlen(durability), "x-max-length-bytes");
+    *p++ = 'l';
+    p = put(p, QUEUE_BYTES_MAX, 8);
+    p = put_short(p, "x-max-length");
+    *p++ = 'l';
+    p = put(p, QUEUE_LENGTH_MAX, 8);
     put(table, (uint64_t)(p - table - 4), 4);
     send_all(c, frame, method_end(frame, p));
     await(c, 50, 11);

@@ -47,7 +47,7 @@ start() { # SERVER: sets server_pid, process, address
         [ "$1" = millrace ] || poll=adaptive
         rm -rf "$logs/millrace"
         millrace_yaml $poll "queue: {listen: \":5672\", folder: $logs/millrace, memory_max: 512MiB}" >"$folder/millrace.yaml"
-        near "$millrace" run "$folder/millrace.yaml" >"$folder/$1.log" 2>&1 &
+        ip netns exec "$near" "$millrace" run "$folder/millrace.yaml" >"$folder/$1.log" 2>&1 &
         server_pid=$! address=198.18.0.2
         offloads off
         ;;

@@ -186,8 +186,8 @@ def full_disk_blocks_publishers_and_is_seen(namespace, _):
 
 
 @contextlib.contextmanager
-def service(namespace, name, workers=1, **settings):
-    millrace = Millrace(namespace, name=name, more=queue_service(**settings) + f"workers:\n  count: {workers}\n")
+def service(namespace, name, workers=1, message_bytes_max="8MiB", **settings):
+    millrace = Millrace(namespace, name=name, more=queue_service(message_bytes_max=message_bytes_max, **settings) + f"workers:\n  count: {workers}\n")
     try:
         yield millrace
         assert millrace.process.poll() is None, "it has ended"

@@ -367,7 +367,8 @@ def consume_acknowledge_and_redeliver():
     yield Send(B.Nack(delivery_tag=5, requeue=True))
     yield Send(B.Reject(delivery_tag=6, requeue=False))
     yield Send(B.Cancel(consumer_tag="c"))
-    yield Send(C.Close(reply_code=200, reply_text="bye", class_id=0, method_id=0), C.Open())
+    yield Send(C.Close(reply_code=200, reply_text="bye", class_id=0, method_id=0))
+    yield Send(C.Open())
     yield Send(get("con"))
     yield Send(get("con"))
 
@@ -582,16 +583,8 @@ def content_interrupted_by_a_method():
     yield Send(B.Publish(exchange="", routing_key="k"), Q.Declare(queue="q"))
 
 
-def content_longer_than_announced():
-    yield Send(B.Publish(exchange="", routing_key="k"), ("frame", "header", 3), ("frame", "body", b"toolong"))
-
-
 def method_of_the_server_from_the_client():
     yield Send(Q.DeclareOk(queue="q", message_count=0, consumer_count=0))
-
-
-def method_unknown():
-    yield Send(("raw", b"\x01\x00\x01\x00\x00\x00\x04\x00\x32\x00\x63\xce"))
 
 
 def frame_without_its_end():

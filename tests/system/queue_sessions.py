@@ -109,6 +109,9 @@ def listen(clients, wanted):
             timeout = QUIET if count is None else QUIET_OURS if enough else end_timeout
             if not client.hear(heard[name], timeout):
                 break
+    for items in heard.values():  # after an error some servers end the connection, others wait for the client to do so
+        if len(items) > 1 and items[-1][1][0] == "end" and items[-2][1][0] == "Connection.Close":
+            items.pop()
     return {name: [item for _, item in sorted(enumerate(items), key=lambda x: (x[1][0], x[0]))] for name, items in heard.items()}
 
 
