@@ -806,6 +806,29 @@ static void no_memory_for_a_content_nothing_written(void **state)
     finish(s);
 }
 
+/* A channel that asks again and again while there is no memory does not turn the worker round. */
+static void no_memory_channel_not_told_until_later(void **state)
+{
+    struct mr_stream *s = with_channel();
+    struct memory *memory = &amqp_world.b.memory;
+    struct message *message = message_create(memory, span_of_text(""), span_of_text(""), span_of_text(""), 0);
+    message_seal(message, 1);
+    const struct amqp_method ok = {.id = AMQP_basic_get_ok};
+    memory->limit = memory->used;
+    assert_int_equal(amqp_send_content(machine(s), 1, &ok, message, false, NULL, NULL), AMQP_SENT_NOT);
+    amqp_output_wait(amqp_channel_find(machine(s), 1));
+    fake_turn(amqp_world.w);
+    fake_turn(amqp_world.w);
+    assert_string_equal(amqp_world_log(), "");
+    assert_false(fake_worker_busy(amqp_world.w));
+    memory->limit = 64 << 20;
+    amqp_server_second(&amqp_world.b);
+    fake_turn(amqp_world.w);
+    assert_string_equal(amqp_world_log(), "1 writable\n");
+    message_drop(message);
+    finish(s);
+}
+
 /* -- hold, alarms -------------------------------------------------------------------------------------------------------------------------- */
 
 static void held_connection_reads_on_when_resumed(void **state)
@@ -819,6 +842,23 @@ static void held_connection_reads_on_when_resumed(void **state)
     fake_turn(amqp_world.w);
     assert_string_equal(amqp_world_log(), "1 basic.qos\n");
     finish(s);
+}
+
+/* The peer's end lies behind what is not read yet: it shows when that was. */
+static void held_connection_end_seen_when_resumed(void **state)
+{
+    struct mr_stream *s = with_channel();
+    bytes_simple(&in, 1, AMQP_tx_select);
+    bytes_simple(&in, 1, AMQP_basic_qos);
+    feed(s);
+    fake_end(s);
+    fake_turn(amqp_world.w);
+    assert_false(fake_closed(s));
+    amqp_connection_resume(machine(s));
+    fake_turn(amqp_world.w);
+    fake_turn(amqp_world.w);
+    assert_string_equal(amqp_world_log(), "1 tx.select\n1 basic.qos\n1 end\n1 free\n");
+    assert_true(fake_closed(s));
 }
 
 static void alarms(uint32_t which)
@@ -994,6 +1034,8 @@ int main(void)
         TEST(waiting_channel_told_when_there_is_room),
         TEST(no_memory_for_a_content_nothing_written),
         TEST(held_connection_reads_on_when_resumed),
+        TEST(held_connection_end_seen_when_resumed),
+        TEST(no_memory_channel_not_told_until_later),
         TEST(alarm_publishers_told_and_not_read),
         TEST(heartbeat_sent_at_half_and_silence_cut_after_two),
         TEST(heartbeat_none_never_cut),

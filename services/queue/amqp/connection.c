@@ -51,10 +51,10 @@ void amqp_connection_deadline(struct amqp_connection *c)
         mr_timer_cancel(w, &c->timer);
 }
 
-/* Bytes that wait because we do not read are a sign of life, too. */
+/* While we do not read nobody can be heard. */
 static bool silent(const struct amqp_connection *c)
 {
-    return mr_now(c->broker->worker) - c->heard >= 2 * c->heartbeat && !mr_stream_readable(c->stream);
+    return mr_now(c->broker->worker) - c->heard >= 2 * c->heartbeat && amqp_input_allowed(c);
 }
 
 /* 4.2.7: anything counts as a heartbeat; missed are those of two intervals. */
@@ -165,6 +165,13 @@ static void end_go_on(struct amqp_connection *c)
     }
 }
 
+static void read_on(struct amqp_connection *c)
+{
+    amqp_input_run(c);
+    if (mr_stream_ended(c->stream) && c->state < AMQP_EXPECT_END)
+        amqp_connection_end(c); /* hung up without connection.close */
+}
+
 void amqp_connection_turn_run(struct amqp_connection *c)
 {
     if (c->cut) {
@@ -173,11 +180,13 @@ void amqp_connection_turn_run(struct amqp_connection *c)
         return;
     }
     amqp_output_flush(c);
-    if (c->input_stopped)
-        amqp_input_run(c);
+    if (c->input_stopped && amqp_input_allowed(c)) {
+        c->heard = mr_now(c->broker->worker); /* its time begins again */
+        read_on(c);
+    }
     amqp_output_tell(c);
     amqp_output_flush(c);
-    if ((c->waiters && amqp_output_room(c)) || (c->input_stopped && amqp_input_allowed(c)))
+    if (amqp_output_told(c) || (c->input_stopped && amqp_input_allowed(c)))
         amqp_connection_turn(c);
     if (c->state == AMQP_EXPECT_END)
         end_go_on(c);
@@ -189,18 +198,18 @@ static void data(struct mr_stream *s)
     if (!c)
         return;
     c->heard = mr_now(c->broker->worker);
-    amqp_input_run(c);
-    if (mr_stream_ended(s) && c->state != AMQP_EXPECT_END)
-        amqp_connection_end(c); /* hung up without connection.close */
-    else if (c->state == AMQP_EXPECT_END)
+    read_on(c);
+    if (c->state == AMQP_EXPECT_END)
         amqp_connection_turn(c);
 }
 
 static void writable(struct mr_stream *s)
 {
     struct amqp_connection *c = mr_stream_context(s);
-    if (c)
-        amqp_connection_turn(c);
+    if (!c)
+        return;
+    c->starved = false;
+    amqp_connection_turn(c);
 }
 
 void amqp_connection_hold(struct amqp_connection *c)

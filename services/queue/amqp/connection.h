@@ -63,9 +63,10 @@ bool amqp_input_allowed(const struct amqp_connection *c);
 /* -- output.c -------------------------------------------------------------------------------------------------------------------------------- */
 
 void amqp_output_flush(struct amqp_connection *c);
-void amqp_output_drop(struct amqp_connection *c); /* what was not given to the stream */
-void amqp_output_tell(struct amqp_connection *c); /* channels that wait, as long as there is room, each once */
-void amqp_output_forget(struct amqp_channel *ch); /* does not wait any more */
+void amqp_output_drop(struct amqp_connection *c);       /* what was not given to the stream */
+void amqp_output_tell(struct amqp_connection *c);       /* channels that wait, as long as there is room, each once */
+bool amqp_output_told(const struct amqp_connection *c); /* there is somebody to be told */
+void amqp_output_forget(struct amqp_channel *ch);       /* does not wait any more */
 void amqp_send_heartbeat(struct amqp_connection *c);
 void amqp_send_bytes(struct amqp_connection *c, const void *data, size_t n);
 void amqp_output_check(const struct amqp_connection *c);

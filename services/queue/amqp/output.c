@@ -137,6 +137,13 @@ static void mark_back(struct amqp_connection *c, const struct mark *mark)
 
 /* -- methods ----------------------------------------------------------------------------------------------------------------------------------- */
 
+/* Asked again at once it would be as bad: the next second, or when the stream has taken something. */
+static enum amqp_sent starve(struct amqp_connection *c)
+{
+    c->starved = true;
+    return AMQP_SENT_NOT;
+}
+
 static bool may_send(const struct amqp_connection *c, uint16_t channel)
 {
     return c->stream && !c->cut && (channel ? c->state == AMQP_OPEN : c->state < AMQP_EXPECT_END);
@@ -246,7 +253,7 @@ enum amqp_sent amqp_send_content(struct amqp_connection *c, uint16_t channel, co
     struct mark mark = mark_set(c);
     if (message->body_bytes > AMQP_OUTPUT_COPY_MAX) {
         if (!(content = memory_alloc(memory_of(c), sizeof *content)))
-            return AMQP_SENT_NOT;
+            return starve(c);
         *content = (struct content){c, release, argument, 0};
     }
     if (!output_put_method(c, channel, m) || !header_put(c, channel, message) ||
@@ -254,7 +261,7 @@ enum amqp_sent amqp_send_content(struct amqp_connection *c, uint16_t channel, co
         mark_back(c, &mark);
         if (content)
             memory_free(memory_of(c), content, sizeof *content);
-        return AMQP_SENT_NOT;
+        return starve(c);
     }
     c->lent += content != NULL;
     amqp_connection_turn(c);
@@ -334,11 +341,16 @@ void amqp_output_forget(struct amqp_channel *ch)
     ch->wait_link = NULL;
 }
 
+bool amqp_output_told(const struct amqp_connection *c)
+{
+    return c->waiters && c->state == AMQP_OPEN && !c->cut && !c->starved && amqp_output_room(c);
+}
+
 void amqp_output_tell(struct amqp_connection *c)
 {
     struct amqp_channel *last =
         c->waiters ? (struct amqp_channel *)((char *)c->waiters_end - offsetof(struct amqp_channel, wait_next)) : NULL;
-    while (c->waiters && c->state == AMQP_OPEN && amqp_output_room(c)) { /* who waits again goes behind the last */
+    while (amqp_output_told(c)) { /* who waits again goes behind the last */
         struct amqp_channel *ch = c->waiters;
         amqp_output_forget(ch);
         amqp_channel_writable(ch);

@@ -8,6 +8,7 @@
 
 #define SEND_BUDGET    (512u << 10)
 #define RECEIVE_BUDGET (512u << 10)
+#define KEEPALIVE_S    300 /* for those without heartbeats: a peer that is gone does not stay for ever */
 _Static_assert(RECEIVE_BUDGET >= 2 * AMQP_CONTROL_FRAME_MAX, "a frame that is parsed whole fits twice");
 
 /* Everything of a turn goes out at its end: deliveries and confirms of many queues in one piece. */
@@ -42,11 +43,10 @@ int amqp_server_start(struct broker *b)
     }
     server->broker = b;
     server->turn_end = &server->turn;
-    server->alarms = b->alarms;
     server->deferred = (struct mr_deferred){.run = turn_end, .context = server};
     b->amqp = server;
     const struct mr_stream_options options = {
-        .send_budget = SEND_BUDGET, .receive_budget = RECEIVE_BUDGET, .nodelay = true};
+        .send_budget = SEND_BUDGET, .receive_budget = RECEIVE_BUDGET, .keepalive_idle_s = KEEPALIVE_S, .nodelay = true};
     int error = mr_listen(b->worker, &b->config->listen, &amqp_stream_handler, &options, server, &server->listener);
     if (error)
         amqp_server_release(b);
@@ -95,8 +95,15 @@ void amqp_server_alarms_changed(struct broker *b)
     }
 }
 
+/* What found no memory tries again: somebody else's message may have gone. */
 void amqp_server_second(struct broker *b)
 {
+    for (struct amqp_connection *c = b->amqp ? b->amqp->connections : NULL; c; c = c->next) {
+        if (!c->starved)
+            continue;
+        c->starved = false;
+        amqp_connection_turn(c);
+    }
 }
 
 static void info_of(const struct amqp_connection *c, struct amqp_connection_info *i)

@@ -10,7 +10,7 @@ void amqp_server_stop(struct broker *b);    /* connection.close 320 to all, then
 void amqp_server_release(struct broker *b); /* after the last stream */
 /* b->alarms is another: publishers are held up or go on, connection.blocked and unblocked. */
 void amqp_server_alarms_changed(struct broker *b);
-void amqp_server_second(struct broker *b); /* gauges */
+void amqp_server_second(struct broker *b);
 struct amqp_connection_info {
     struct mr_endpoint peer;
     const char *user, *vhost, *state;

@@ -163,10 +163,10 @@ struct amqp_connection {
     uint8_t mechanism;    /* of the login: handshake.c */
     bool publisher;       /* has published: is not read while an alarm is set */
     bool blocked_told;    /* connection.blocked was sent, unblocked not yet */
-    bool reading;         /* input.c is on the stack */
     bool cut;             /* to be reset at the end of the turn */
     bool ended;           /* EXPECT_END: our end was sent */
     bool finished;        /* the stream was closed or aborted: only its on_close is awaited */
+    bool starved;         /* there was no memory for a content: channels are not told of room for a while */
     bool input_stopped;   /* there may be frames that were not read because they may not */
     uint16_t refused;     /* the reply code of a close of ours; 0: none */
     uint32_t holds;
@@ -213,7 +213,6 @@ struct amqp_server {
     struct channel_reply *replies;            /* consumers of direct replies: channel_reply.c */
     struct mr_deferred deferred;
     uint8_t *scratch; /* AMQP_CONTROL_FRAME_MAX + AMQP_FRAME_OVERHEAD: a frame that straddles packets */
-    uint32_t alarms;  /* as the connections know them */
     bool stopping;
 };
 
