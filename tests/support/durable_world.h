@@ -287,7 +287,7 @@ static inline void world_stop(struct world *x, bool orderly)
 /* What a loss of power leaves, as a folder of its own: of each file what was synced, and of the rest `keep` percent. */
 static inline void world_copy(const char *from, const char *to, unsigned keep)
 {
-    char command[512], line[256];
+    char command[1024], line[256];
     snprintf(command, sizeof command, "rm -rf --one-file-system '%s' && cp -r '%s' '%s' && cd '%s' && find . -type f",
              to, from, to, from);
     FILE *list = popen(command, "r");

@@ -37,6 +37,13 @@ static uint64_t item_id(const struct heap_item *item)
     return entry_id(item->leaf->priority, item->leaf->number * TREE_WAYS + item->key % TREE_WAYS);
 }
 
+/* Of the same millisecond who is further ahead in its queue is first: dead letters keep the order of their queue. */
+static bool item_before(const struct heap_item *a, const struct heap_item *b)
+{
+    bool same_ms = a->key >> SLOT_BITS == b->key >> SLOT_BITS;
+    return same_ms && a->leaf->number != b->leaf->number ? a->leaf->number < b->leaf->number : a->key < b->key;
+}
+
 static void item_put(struct entry_heap *h, uint64_t i, struct heap_item item)
 {
     *item_at(h, i) = item;
@@ -47,7 +54,7 @@ static void sift_up(struct entry_heap *h, uint64_t i, struct heap_item item)
 {
     for (; i; i = (i - 1) / 4) {
         const struct heap_item *parent = item_at(h, (i - 1) / 4);
-        if (parent->key <= item.key)
+        if (!item_before(&item, parent))
             break;
         item_put(h, i, *parent);
     }
@@ -59,9 +66,9 @@ static void sift_down(struct entry_heap *h, uint64_t i, struct heap_item item)
     for (;;) {
         uint64_t least = 0, first = 4 * i + 1;
         for (uint64_t c = first; c < first + 4 && c < h->count; c++)
-            if (!least || item_at(h, c)->key < item_at(h, least)->key)
+            if (!least || item_before(item_at(h, c), item_at(h, least)))
                 least = c;
-        if (!least || item_at(h, least)->key >= item.key)
+        if (!least || !item_before(item_at(h, least), &item))
             break;
         item_put(h, i, *item_at(h, least));
         i = least;
@@ -93,7 +100,7 @@ void queue_timer_remove(struct queue_set *set, struct queue_entry *e)
     struct heap_item last = *item_at(h, --h->count);
     e->link = 0;
     if (i < h->count) {
-        if (i && item_at(h, (i - 1) / 4)->key > last.key)
+        if (i && item_before(&last, item_at(h, (i - 1) / 4)))
             sift_up(h, i, last);
         else
             sift_down(h, i, last);
@@ -173,7 +180,7 @@ void queue_timer_check(const struct queue_set *set)
     for (uint64_t i = 0; i < h->count; i++) {
         const struct heap_item *item = item_at(h, i);
         const struct queue_entry *e = item_entry(item);
-        assert(!i || item_at(h, (i - 1) / 4)->key <= item->key);
+        assert(!i || !item_before(item, item_at(h, (i - 1) / 4)));
         assert((uint64_t)e->link == i + 1 && (e->state == ENTRY_READY || e->state == ENTRY_DELAYED));
         assert(item->key >> SLOT_BITS == (e->expires_ms < TIME_MAX_MS ? e->expires_ms : TIME_MAX_MS));
     }
