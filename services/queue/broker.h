@@ -34,6 +34,7 @@ struct queue_permission {
     char *vhost;
     char *configure, *write,
         *read; /* extended regular expressions over names, anchored as they are written; "" matches only "" */
+    struct catalog_patterns *patterns; /* the three, compiled: catalog/users.c */
 };
 
 struct queue_user {

@@ -128,9 +128,12 @@ struct catalog_change {
         [256]; /* why, as RabbitMQ words it: "inequivalent arg 'durable' for queue 'q' in vhost '/': received ..." */
     bool created;
     struct catalog_change *next; /* private */
-    uint32_t waiting;            /* private */
+    uint64_t log_offset;         /* private: safe when the log is so far */
 };
 void catalog_change(struct broker *b, struct catalog_change *change);
+struct qlog;
+/* The engine's hook, for every log: answers the changes that wait for the catalog's. */
+void catalog_log_advanced(struct broker *b, struct qlog *log);
 
 /* Told on the owner, in the order of the changes: core. */
 struct catalog_hooks {
