@@ -575,6 +575,46 @@ static void a_queue_is_deleted_only_unused_and_empty_when_so_asked(void **state)
     queue_world_consumer_free(&c);
 }
 
+/* Its entries go in parts, so that the worker is not held up; another queue of the same name may be there meanwhile. */
+static void a_long_queue_is_freed_over_some_turns(void **state)
+{
+    struct queue_world *x = *state;
+    uint64_t before = x->b[1]->memory.used;
+    struct queue_arguments a = queue_world_arguments();
+    a.message_ttl_ms = 1000;
+    redeclare(x, &a);
+    publish_numbers(x, "q", 20000);
+    queue_world_settle(x);
+    redeclare(x, NULL);
+    publish(x, "new");
+    for (unsigned i = 0; i < 4; i++) {
+        queue_world_turn(x, 0);
+        queue_world_turn(x, 1);
+        queue_world_check(x);
+    }
+    queue_world_settle(x);
+    assert_next(x, "new");
+    assert_int_equal(x->b[1]->counters[QUEUE_COUNTER_EXPIRED], 0);
+    assert_int_equal(x->b[1]->counters[QUEUE_COUNTER_READY], 0);
+    queue_world_pass(x, 1000);
+    assert_true(x->b[1]->memory.used < before + (64u << 10));
+}
+
+static void a_queue_that_had_no_memory_is_made_up_for(void **state)
+{
+    struct queue_world *x = *state;
+    uint64_t limit = x->b[1]->memory.limit;
+    x->b[1]->memory.limit = x->b[1]->memory.used;
+    queue_world_declare(x, "late", 1, false, NULL);
+    assert_null(queue_world_queue(x, "late"));
+    publish_numbers(x, "late", 1);
+    queue_world_pass(x, 1000);
+    assert_int_equal(x->failed, 1);
+    x->b[1]->memory.limit = limit;
+    queue_world_pass(x, 1000);
+    assert_non_null(queue_world_queue(x, "late"));
+}
+
 static void deliveries_outlive_their_queue(void **state)
 {
     struct queue_world *x = *state;
@@ -725,6 +765,8 @@ int main(void)
         CASE(a_burst_to_an_able_consumer_does_not_overflow),
         CASE(a_purge_takes_what_is_ready_and_says_how_many),
         CASE(a_queue_is_deleted_only_unused_and_empty_when_so_asked),
+        CASE(a_long_queue_is_freed_over_some_turns),
+        CASE(a_queue_that_had_no_memory_is_made_up_for),
         CASE(deliveries_outlive_their_queue),
         CASE(an_auto_delete_queue_goes_with_its_last_consumer),
         CASE(an_exclusive_queue_answers_its_connection_alone),

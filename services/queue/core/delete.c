@@ -4,6 +4,8 @@
 
 #include "queue/core/queue_state.h"
 
+#define EXPIRES_MAX_MS (UINT64_C(1) << 40) /* more does not fit the clock, nor anybody's life */
+
 struct queue_deletion {
     struct catalog_change change;
     struct queue_request *request; /* NULL: nobody asked */
@@ -58,7 +60,9 @@ void queue_used(struct queue *q)
     if (q->consumer_count)
         mr_timer_cancel(b->worker, &q->expiry);
     else
-        mr_timer_set(b->worker, &q->expiry, mr_now(b->worker) + (mr_time)expires_ms * MR_MILLISECOND);
+        mr_timer_set(b->worker, &q->expiry,
+                     mr_now(b->worker) +
+                         (mr_time)(expires_ms < EXPIRES_MAX_MS ? expires_ms : EXPIRES_MAX_MS) * MR_MILLISECOND);
 }
 
 void queue_unused(struct mr_worker *w, struct mr_timer *t)

@@ -123,6 +123,8 @@ static void delivery_returned(struct broker *here, struct broker_item *item)
         consumer_look(c);
         consumer_unhold(c);
     }
+    if (q && q->ready && q->able_count)
+        queue_work(q); /* memory for another delivery, where there was none */
     message_drop(d->message);
     memory_free(&here->memory, d, sizeof *d);
 }

@@ -98,8 +98,11 @@ static void consumer_give_up(struct queue *q, struct queue_entry *e)
 static void leave_state(struct queue *q, uint64_t id, struct queue_entry *e)
 {
     count_state(q, e, UINT64_MAX);
-    if (e->state == ENTRY_READY)
+    if (e->state == ENTRY_READY) {
         lane_ready_set(q, id, false);
+        if (q->waiting)
+            queue_work(q); /* who waits for this one to be read gets another */
+    }
     if ((e->state == ENTRY_READY || e->state == ENTRY_DELAYED) && e->link)
         queue_timer_remove(q->broker->queues, e);
     else if (e->state == ENTRY_DELIVERED)
@@ -166,7 +169,7 @@ static void message_give(struct queue *q, struct queue_entry *e)
     message_drop(m);
 }
 
-static void entry_free(struct queue *q, uint64_t id, struct queue_entry *e)
+void queue_entry_free(struct queue *q, uint64_t id, struct queue_entry *e)
 {
     queue_entry_set_state(q, id, e, ENTRY_NONE);
     q->body_bytes -= e->body_bytes;
@@ -202,7 +205,7 @@ uint64_t queue_entry_add(struct queue *q, struct message *m, struct queue_put *p
     if (queue_entry_set_state(q, id, e, delayed ? ENTRY_DELAYED : ENTRY_READY))
         *outcome = durable_put(q, id, e, put);
     if (*outcome == DURABLE_FAILED) {
-        entry_free(q, id, e);
+        queue_entry_free(q, id, e);
         return 0;
     }
     message_drop(m); /* the caller's reference */
@@ -235,7 +238,7 @@ bool queue_entry_restore(struct queue *q, const struct queue_restored *r)
         return true;
     if (e->message)
         message_hold(e->message); /* stays the caller's */
-    entry_free(q, r->id, e);
+    queue_entry_free(q, r->id, e);
     return false;
 }
 
@@ -278,7 +281,7 @@ void queue_entry_remove(struct queue *q, uint64_t id, enum queue_reason reason)
         return;
     if (e->log_offset != ENTRY_NO_LOG)
         durable_remove(q, id, e);
-    entry_free(q, id, e);
+    queue_entry_free(q, id, e);
 }
 
 static void count_reason(struct queue *q, enum queue_reason reason)
@@ -327,12 +330,16 @@ void queue_entry_put_back(struct queue *q, uint64_t id)
     queue_work(q);
 }
 
-void queue_entries_free(struct queue *q)
+bool queue_entries_free(struct queue *q, uint64_t limit)
 {
-    for (uint64_t id = queue_entry_next(q, 0); id; id = queue_entry_next(q, id))
-        entry_free(q, id, queue_entry_find(q, id));
+    uint64_t id = 0;
+    for (; limit && (id = queue_entry_next(q, 0)) != 0; limit--)
+        queue_entry_free(q, id, queue_entry_find(q, id));
+    if (queue_entry_next(q, 0))
+        return false;
     for (unsigned i = 0; i < q->lane_count; i++)
         lane_free(q, i);
+    return true;
 }
 
 /* -- messages that only the log has ---------------------------------------------------------------------------------------------- */

@@ -1,13 +1,15 @@
 /* The queues of a worker: found by id, added and removed as the catalog says, and their turn: what can be delivered is delivered when the turn
  * ends, each queue its share. */
 #include <assert.h>
+#include <limits.h>
 #include <millrace/log.h>
 #include <string.h>
 
 #include "queue/core/queue_state.h"
 
-#define QUEUE_SHARE 64u  /* deliveries of one queue, then it is the next one's turn */
-#define TURN_SHARE  512u /* and of all; the rest waits for the next round */
+#define QUEUE_SHARE 64u   /* deliveries of one queue, then it is the next one's turn */
+#define TURN_SHARE  512u  /* and of all; the rest waits for the next round */
+#define ENDED_SHARE 4096u /* entries of a queue that is gone */
 
 /* -- finding ------------------------------------------------------------------------------------------------------------------- */
 
@@ -77,6 +79,31 @@ static void working_forget(struct queue_set *set, struct queue *q)
     q->working = false;
 }
 
+static size_t queue_bytes(unsigned lanes)
+{
+    return sizeof(struct queue) + lanes * sizeof(struct queue_lane);
+}
+_Static_assert(sizeof(struct queue) + QUEUE_PRIORITIES * sizeof(struct queue_lane) <= MEMORY_LARGEST, "one allocation");
+
+static void queue_free(struct queue *q)
+{
+    struct broker *b = q->broker;
+    assert(!q->structure_memory && !q->message_memory && !q->consumers && !q->ranks);
+    memory_free(&b->memory, q, queue_bytes(q->lane_count));
+}
+
+/* A queue of a million messages that was deleted keeps the others waiting no longer than this takes. */
+static void ended_step(struct queue_set *set, uint64_t share)
+{
+    struct queue *q = set->ended;
+    if (q && queue_entries_free(q, share)) {
+        set->ended = q->work_next;
+        queue_free(q);
+    }
+    if (set->ended)
+        queue_set_work(set);
+}
+
 static void work_run(struct broker *here, struct broker_item *item)
 {
     struct queue_set *set = here->queues;
@@ -86,6 +113,8 @@ static void work_run(struct broker *here, struct broker_item *item)
     set->work_sent = false;
     while (left && !set->stopped && (q = working_take(set)) != NULL) {
         unsigned share = left < QUEUE_SHARE ? left : QUEUE_SHARE;
+        if (q->waiting)
+            queue_requests_wake(q);
         unsigned steps = queue_deliver(q, share);
         bool more = q->purge && queue_purge_step(q);
         left -= steps ? steps : 1;
@@ -94,6 +123,7 @@ static void work_run(struct broker *here, struct broker_item *item)
         if (more)
             break;
     }
+    ended_step(set, ENDED_SHARE);
     queue_timer_run(set);
     if (set->working)
         queue_set_work(set);
@@ -101,19 +131,14 @@ static void work_run(struct broker *here, struct broker_item *item)
 
 /* -- coming and going ------------------------------------------------------------------------------------------------------------- */
 
-static size_t queue_bytes(unsigned lanes)
-{
-    return sizeof(struct queue) + lanes * sizeof(struct queue_lane);
-}
-_Static_assert(sizeof(struct queue) + QUEUE_PRIORITIES * sizeof(struct queue_lane) <= MEMORY_LARGEST, "one allocation");
-
 void queue_added(struct broker *b, const struct catalog_queue *declared)
 {
     struct queue_set *set = b->queues;
     unsigned lanes = declared->arguments.priority_max + 1u;
     struct queue *q = memory_alloc(&b->memory, queue_bytes(lanes));
     if (!q) {
-        mr_log(MR_LOG_ERROR, "queue", "no memory for a queue, which takes no messages now: name=%.*s",
+        set->missed = true;
+        mr_log(MR_LOG_ERROR, "queue", "no memory for a queue, which takes no messages until there is: name=%.*s",
                (int)declared->name.length, (const char *)declared->name.data);
         return;
     }
@@ -135,13 +160,20 @@ void queue_added(struct broker *b, const struct catalog_queue *declared)
     broker_memory_look(b);
 }
 
-static void queue_free(struct queue *q)
+/* A replica of the catalog knows a queue that we had no memory for. */
+static void missed_look(void *context, const struct catalog_queue *declared)
 {
-    struct broker *b = q->broker;
-    mr_timer_cancel(b->worker, &q->expiry);
-    queue_entries_free(q);
-    assert(!q->structure_memory && !q->message_memory && !q->consumers && !q->ranks);
-    memory_free(&b->memory, q, queue_bytes(q->lane_count));
+    struct broker *b = context;
+    if (declared->owner == b->index && !declared->deleted && !queue_find(b, declared->id))
+        queue_added(b, declared);
+}
+
+void queue_set_missed(struct queue_set *set)
+{
+    if (!set->missed)
+        return;
+    set->missed = false;
+    catalog_queue_each(set->broker->catalog, UINT_MAX, missed_look, set->broker);
 }
 
 void queue_removed(struct broker *b, const struct catalog_queue *declared)
@@ -159,7 +191,11 @@ void queue_removed(struct broker *b, const struct catalog_queue *declared)
     consumers_cancel(q);
     queue_requests_end(q, QUEUE_GONE);
     durable_removed(q);
-    queue_free(q);
+    mr_timer_cancel(b->worker, &q->expiry);
+    q->ended = true;
+    q->work_next = set->ended;
+    set->ended = q;
+    ended_step(set, ENDED_SHARE);
 }
 
 /* -- life ------------------------------------------------------------------------------------------------------------------------- */
@@ -214,8 +250,11 @@ void queue_set_release(struct broker *b)
                 consumer_unhold(c);
             }
             durable_release(q);
+            queue_entries_free(q, UINT64_MAX);
             queue_free(q);
         }
+    while (set->ended)
+        ended_step(set, UINT64_MAX);
     durable_set_release(b);
     queue_timer_release(set);
     memory_free(&b->memory, set, sizeof *set);

@@ -143,6 +143,7 @@ struct queue {
     const struct catalog_queue *declared; /* the replica's: valid until queue_removed */
     uint64_t id;
     bool deleting; /* queue_delete asked the catalog */
+    bool ended;    /* it is gone: its entries are freed, some each turn. `declared` is not to be looked at any more */
     bool had_consumer;
 
     uint64_t ready, unacknowledged, delayed, leaving; /* entries by state */
@@ -182,6 +183,8 @@ struct queue_set {
     struct broker_item work; /* delivers, at the end of the turn */
     bool work_sent;
     struct queue *working, **working_end;
+    struct queue *ended;     /* linked by work_next */
+    bool missed;             /* a queue was declared when there was no memory for it */
     struct entry_heap *heap; /* what expires or becomes due, by time (timer.c) */
     struct mr_timer timer;   /* for the first of them */
     uint64_t timer_ms;       /* that it is armed for */
@@ -305,7 +308,9 @@ void queue_entry_due(struct queue *q, uint64_t id, struct queue_entry *e); /* DE
 /* Ends an entry that no consumer is to have: counted by its reason; to the dead-letter exchange, or away. */
 void queue_entry_die(struct queue *q, uint64_t id, struct queue_entry *e, enum queue_reason reason);
 bool queue_entry_expired(const struct queue *q, const struct queue_entry *e);
-void queue_entries_free(struct queue *q); /* the queue is gone: nothing is told to the log */
+/* The queue is gone: frees up to `limit` entries, of which nothing is told to the log. True: none is left. */
+bool queue_entries_free(struct queue *q, uint64_t limit);
+void queue_entry_free(struct queue *q, uint64_t id, struct queue_entry *e); /* one of them */
 
 /* deliver.c */
 unsigned queue_deliver(struct queue *q,
@@ -342,6 +347,7 @@ bool queue_delete_begin(struct queue *q,
 void queue_unused(struct mr_worker *w, struct mr_timer *t); /* its timer */
 
 /* queue_set.c */
-void queue_set_work(struct queue_set *set); /* looks at what is due and to be delivered when the turn ends */
+void queue_set_missed(struct queue_set *set); /* once a second: queues that there was no memory for */
+void queue_set_work(struct queue_set *set);   /* looks at what is due and to be delivered when the turn ends */
 
 #endif

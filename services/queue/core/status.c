@@ -79,6 +79,7 @@ static void second_of(void *context, struct queue *q)
 void queue_set_second(struct broker *b)
 {
     uint64_t oldest = 0;
+    queue_set_missed(b->queues);
     queue_set_each(b, second_of, &oldest);
     b->counters[QUEUE_COUNTER_OLDEST_SECONDS] = oldest / 1000;
     b->counters[QUEUE_COUNTER_MEMORY_BYTES] = b->memory.used;
@@ -154,6 +155,8 @@ void queue_set_check(const struct broker *b)
 {
     struct sums all = {0};
     queue_set_each(b, check_queue, &all);
+    for (struct queue *q = b->queues->ended; q; q = q->work_next)
+        check_queue(&all, q);
     assert(all.state[ENTRY_READY] == b->counters[QUEUE_COUNTER_READY]);
     assert(all.state[ENTRY_DELIVERED] == b->counters[QUEUE_COUNTER_UNACKNOWLEDGED]);
     assert(all.state[ENTRY_DELAYED] == b->counters[QUEUE_COUNTER_DELAYED]);

@@ -143,7 +143,9 @@ void queue_timer_run(struct queue_set *set)
             queue_set_work(set); /* a consumer may still take it: the queue was not through with its turn */
             break;
         }
-        if (e->state == ENTRY_DELAYED)
+        if (q->ended)
+            queue_entry_free(q, id, e);
+        else if (e->state == ENTRY_DELAYED)
             queue_entry_due(q, id, e);
         else
             queue_entry_die(q, id, e, REASON_EXPIRED);
