@@ -1,7 +1,6 @@
 /* The queues of a worker: found by id, added and removed as the catalog says, and their turn: what can be delivered is delivered when the turn
  * ends, each queue its share. */
 #include <assert.h>
-#include <limits.h>
 #include <millrace/log.h>
 #include <string.h>
 
@@ -131,15 +130,21 @@ static void work_run(struct broker *here, struct broker_item *item)
 
 /* -- coming and going ------------------------------------------------------------------------------------------------------------- */
 
+static void missed_add(struct queue_set *set, const struct catalog_queue *declared)
+{
+    mr_log(MR_LOG_ERROR, "queue", "no memory for a queue, which takes no messages until there is: name=%.*s",
+           (int)declared->name.length, (const char *)declared->name.data);
+    if (set->missed_count < QUEUE_MISSED_MAX)
+        set->missed[set->missed_count++] = declared->id;
+}
+
 void queue_added(struct broker *b, const struct catalog_queue *declared)
 {
     struct queue_set *set = b->queues;
     unsigned lanes = declared->arguments.priority_max + 1u;
     struct queue *q = memory_alloc(&b->memory, queue_bytes(lanes));
     if (!q) {
-        set->missed = true;
-        mr_log(MR_LOG_ERROR, "queue", "no memory for a queue, which takes no messages until there is: name=%.*s",
-               (int)declared->name.length, (const char *)declared->name.data);
+        missed_add(set, declared);
         return;
     }
     memset(q, 0, queue_bytes(lanes));
@@ -160,20 +165,17 @@ void queue_added(struct broker *b, const struct catalog_queue *declared)
     broker_memory_look(b);
 }
 
-/* A replica of the catalog knows a queue that we had no memory for. */
-static void missed_look(void *context, const struct catalog_queue *declared)
-{
-    struct broker *b = context;
-    if (declared->owner == b->index && !declared->deleted && !queue_find(b, declared->id))
-        queue_added(b, declared);
-}
-
 void queue_set_missed(struct queue_set *set)
 {
-    if (!set->missed)
-        return;
-    set->missed = false;
-    catalog_queue_each(set->broker->catalog, UINT_MAX, missed_look, set->broker);
+    unsigned count = set->missed_count;
+    uint64_t again[QUEUE_MISSED_MAX];
+    memcpy(again, set->missed, count * sizeof again[0]);
+    set->missed_count = 0;
+    for (unsigned i = 0; i < count; i++) {
+        const struct catalog_queue *declared = catalog_queue_by_id(set->broker->catalog, again[i]);
+        if (declared && !declared->deleted)
+            queue_added(set->broker, declared);
+    }
 }
 
 void queue_removed(struct broker *b, const struct catalog_queue *declared)

@@ -172,7 +172,8 @@ struct queue {
     struct queue_lane lanes[];                   /* by priority */
 };
 
-#define QUEUE_BUCKETS 4096u
+#define QUEUE_BUCKETS    4096u
+#define QUEUE_MISSED_MAX 256u
 
 struct queue_set {
     struct broker *broker;
@@ -183,8 +184,9 @@ struct queue_set {
     struct broker_item work; /* delivers, at the end of the turn */
     bool work_sent;
     struct queue *working, **working_end;
-    struct queue *ended;     /* linked by work_next */
-    bool missed;             /* a queue was declared when there was no memory for it */
+    struct queue *ended;               /* linked by work_next */
+    uint64_t missed[QUEUE_MISSED_MAX]; /* ids declared when there was no memory for them: tried again each second */
+    unsigned missed_count;
     struct entry_heap *heap; /* what expires or becomes due, by time (timer.c) */
     struct mr_timer timer;   /* for the first of them */
     uint64_t timer_ms;       /* that it is armed for */
