@@ -134,6 +134,19 @@ static void same_death_again_is_counted_and_comes_first(void **state)
     assert_false(queue_death_cycle(out.headers, TEXT("c")));
 }
 
+static void header_of_another_type_is_replaced(void **state)
+{
+    uint8_t table[200];
+    struct amqp_table_out o = {.data = table, .room = sizeof table};
+    struct amqp_properties p = {.flags = AMQP_HEADERS}, out;
+    struct queue_death d = death_of("rejected", "src");
+    (void)state;
+    amqp_table_put_text(&o, "x-death", TEXT("text"));
+    p.headers = (struct mr_span){table, o.used};
+    die(&p, &d, &out);
+    assert_string_equal(text, "{x-death=[{count=1 reason=rejected queue=src time=T exchange=ex routing-keys=[rk]}]}");
+}
+
 static void header_of_many_deaths_is_bounded(void **state)
 {
     static uint8_t kept[70000];
@@ -421,6 +434,7 @@ int main(void)
         cmocka_unit_test(first_death_has_headers_of_its_own),
         cmocka_unit_test(copies_stay_but_where_another_key_is_given),
         cmocka_unit_test(same_death_again_is_counted_and_comes_first),
+        cmocka_unit_test(header_of_another_type_is_replaced),
         cmocka_unit_test(header_of_many_deaths_is_bounded),
         TEST(rejected_message_is_in_every_queue_of_the_exchange),
         TEST(source_keeps_the_entry_until_the_target_is_safe),

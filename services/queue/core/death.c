@@ -123,7 +123,7 @@ static void headers_put(struct amqp_table_out *o, const struct amqp_properties *
 {
     struct amqp_value deaths, v;
     struct mr_span name;
-    bool first = !deaths_find(p->headers, &deaths);
+    bool first = !amqp_table_find(p->headers, "x-death", &deaths); /* of whatever type */
     for (size_t at = 0; amqp_table_next(p->headers, &at, &name, &v);)
         if (!name_is(name, "x-death") && !(death->key_given && name_is(name, "CC")) && !(first && is_first_death(name)))
             amqp_table_put(o, name, &v);
