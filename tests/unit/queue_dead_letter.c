@@ -48,7 +48,7 @@ static uint8_t scratch[200000];
 static uint8_t properties_bytes[70000];
 
 /* The death of a message with these properties; what comes out is parsed into *out, its headers are in `text`. */
-static char text[8192];
+static char text[100000];
 static size_t die(const struct amqp_properties *in, const struct queue_death *death, struct amqp_properties *out)
 {
     size_t n = amqp_properties_emit(properties_bytes, sizeof properties_bytes, in);

@@ -171,7 +171,8 @@ static int by_id(const void *a, const void *b)
 static bool segments_count(struct recovery *r)
 {
     struct durable *d = r->durable;
-    qsort(r->found, r->count, sizeof *r->found, by_offset);
+    if (r->count)
+        qsort(r->found, r->count, sizeof *r->found, by_offset);
     for (size_t i = 0; i < r->count; i++) {
         if (r->found[i].dead)
             continue;
@@ -186,7 +187,8 @@ static void entries_restore(struct recovery *r)
 {
     struct queue *q = r->durable->queue;
     size_t left_out = 0;
-    qsort(r->found, r->count, sizeof *r->found, by_id);
+    if (r->count)
+        qsort(r->found, r->count, sizeof *r->found, by_id);
     for (size_t i = 0; i < r->count; i++) {
         struct found *f = &r->found[i];
         if (f->dead || queue_entry_restore(q, &f->entry))
