@@ -344,7 +344,8 @@ static int firsts_list(struct opening *o)
     o->error = error ? error : o->error;
     if (o->error)
         return failed(o, "listing it");
-    qsort(o->firsts, o->count, sizeof *o->firsts, compare);
+    if (o->count)
+        qsort(o->firsts, o->count, sizeof *o->firsts, compare);
     return MR_OK;
 }
 
