@@ -2,6 +2,7 @@
 """tools/up as a newcomer uses it: one command, a line `ready`, a page, a clean end."""
 import os
 import re
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -25,9 +26,18 @@ class Up:
     def inside(self, *command, **options):
         return run("ip", "netns", "exec", self.name, *command, **options)
 
-    def stop(self, number=signal.SIGTERM):
+    def stop(self, number=signal.SIGTERM, keep=False):
         self.process.send_signal(number)
-        return self.process.wait(15)
+        try:
+            return self.process.wait(15)
+        finally:
+            if not keep:
+                for folder in self.queue_folders():
+                    shutil.rmtree(folder)
+
+    def queue_folders(self):
+        """Of the durable queues of instances named so: they outlive the process."""
+        return list(MILLRACE.parents[2].glob(f"queue-{self.name}*"))
 
 
 def millrace_inside(namespace):
@@ -74,6 +84,27 @@ def up_serves_the_page_through_the_proxy_and_says_how_to_try_it(namespace, _):
         assert re.search(r"page\b.*\bup\b|page\b.*198\.18\.0\.2:80", counted), counted
     finally:
         up.stop()
+
+
+def up_serves_queues_that_outlive_it_and_says_how_to_try_them(namespace, _):
+    up = Up(namespace, namespace.name)
+    try:
+        wait_until(lambda: "stat queue" in up.log_path.read_text(), "the lines to try")
+        declare, publish, get = re.search(r"^up: try: (.*queue declare orders.*) \(RabbitMQ\)$", up.log_path.read_text(),
+                                          re.MULTILINE)[1].split(" && ")
+        assert "created: yes" in run("bash", "-c", declare, timeout=20).stdout
+        run("bash", "-c", publish, timeout=20)
+        listed, counted = re.search(r"^up: try: (.*queue list.*)$", up.log_path.read_text(), re.MULTILINE)[1].split("; ")
+        assert re.search(r"^ *orders +fsync +1 ", run("bash", "-c", listed, timeout=20).stdout, re.MULTILINE)
+        assert "queue[0].published" in run("bash", "-c", counted, timeout=20).stdout
+    finally:
+        up.stop(keep=True)
+    up = Up(namespace, namespace.name)
+    try:
+        assert run("bash", "-c", get, timeout=20).stdout == "hello"
+    finally:
+        up.stop()
+    assert not up.queue_folders()
 
 
 def up_leaves_no_tap_device_and_no_process(namespace, _):
@@ -124,6 +155,6 @@ def millrace_ends_when_up_is_killed(namespace, _):
 
 
 main(up_prints_ready_and_serves_the_page, up_serves_the_cache_and_says_how_to_try_it,
-     up_serves_the_page_through_the_proxy_and_says_how_to_try_it, up_leaves_no_tap_device_and_no_process, up_again_serves_again,
+     up_serves_the_page_through_the_proxy_and_says_how_to_try_it, up_serves_queues_that_outlive_it_and_says_how_to_try_them, up_leaves_no_tap_device_and_no_process, up_again_serves_again,
      up_makes_a_namespace_and_removes_it, up_with_other_addresses_serves_there, millrace_ends_when_up_is_killed,
      millrace=False)
