@@ -4,5 +4,7 @@
 #include "echo/echo.h"
 #include "http/http.h"
 #include "proxy/proxy.h"
+#include "queue/broker.h"
 
-const struct mr_service *const services_all[] = {&cache_service, &echo_service, &http_service, &proxy_service, NULL};
+const struct mr_service *const services_all[] = {&cache_service, &echo_service,  &http_service,
+                                                 &proxy_service, &queue_service, NULL};

@@ -134,8 +134,8 @@ static void second_expired(struct mr_worker *w, struct mr_timer *t)
 
 static void log_advanced(void *context, struct qlog *log)
 {
-    queue_log_advanced(context, log);
     catalog_log_advanced(context, log);
+    queue_log_advanced(context, log);
 }
 
 static void log_state(void *context, int error)
