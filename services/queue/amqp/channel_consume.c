@@ -153,9 +153,12 @@ static void cancel_done(struct queue_request *r)
         channel_go_on(ch);
         if (!s->no_wait)
             cancel_ok(ch, consumer_tag(s));
+        s->told = false;
         channel_drop(ch);
     }
-    consumer_free(s);
+    s->asked = false;
+    if (r->result != QUEUE_GONE || s->gone)
+        consumer_free(s); /* else `cancelled` is on its way */
 }
 
 static void cancel_send(struct channel_consumer *s)
@@ -308,8 +311,8 @@ static bool priority_read(struct channel *ch, struct mr_span arguments, struct m
     int64_t number = 0;
     if (amqp_table_find(arguments, "x-priority", &v) && !amqp_value_integer(&v, &number)) {
         amqp_channel_error(&ch->base, AMQP_PRECONDITION_FAILED, AMQP_basic_consume,
-                           "invalid arg 'x-priority' for queue '%.*s' in vhost '%s': it is not an integer", SPAN(queue),
-                           ch->base.connection->vhost_name);
+                           "invalid arg 'x-priority' for queue '%.*s' in vhost '%s': \"expected integer, got %s\"",
+                           SPAN(queue), ch->base.connection->vhost_name, channel_type_name(v.type));
         return false;
     }
     *priority = number > INT32_MAX ? INT32_MAX : number < INT32_MIN ? INT32_MIN : (int32_t)number;

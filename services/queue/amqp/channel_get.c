@@ -51,14 +51,6 @@ void channel_basic_get(struct channel *ch, const struct amqp_method *m)
     const struct catalog_queue *q = channel_queue_find(ch, name, m->id);
     if (!q)
         return;
-    if (q->arguments.single_active_consumer) {
-        amqp_channel_error(
-            &ch->base, AMQP_RESOURCE_LOCKED, m->id,
-            "cannot obtain access to locked queue '%.*s' in vhost '%s'. basic.get operations are not supported by "
-            "queues with single active consumer",
-            SPAN(name), ch->base.connection->vhost_name);
-        return;
-    }
     if (ch->unacknowledged >= ch->broker->config->unacknowledged_max) {
         amqp_channel_error(&ch->base, AMQP_PRECONDITION_FAILED, m->id, "%llu deliveries are not acknowledged",
                            (unsigned long long)ch->unacknowledged);

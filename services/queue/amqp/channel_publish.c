@@ -74,6 +74,8 @@ static const struct catalog_exchange *exchange_find(struct channel *ch)
     return x && !x->internal ? x : NULL;
 }
 
+#define EXPIRATION_MAX_MS UINT64_C(315360000000) /* ten years */
+
 /* RabbitMQ's words for a text that is not a number of milliseconds. */
 static bool expiration_valid(struct channel *ch, struct mr_span text)
 {
@@ -82,7 +84,7 @@ static bool expiration_valid(struct channel *ch, struct mr_span text)
     size_t digits = text.length && (text.data[0] == '-' || text.data[0] == '+'), begin = digits;
     bool negative = begin && text.data[0] == '-';
     while (digits < text.length && text.data[digits] >= '0' && text.data[digits] <= '9') {
-        if (ms <= UINT32_MAX)
+        if (ms <= EXPIRATION_MAX_MS)
             ms = ms * 10 + (uint64_t)(text.data[digits] - '0');
         digits++;
     }
@@ -93,8 +95,8 @@ static bool expiration_valid(struct channel *ch, struct mr_span text)
                  (const char *)text.data + digits);
     else if (negative && ms)
         snprintf(why, sizeof why, "{value_negative,%.*s}", SPAN(text));
-    else if (ms > UINT32_MAX)
-        snprintf(why, sizeof why, "{value_too_big,%.*s}", SPAN(text));
+    else if (ms > EXPIRATION_MAX_MS)
+        snprintf(why, sizeof why, "{value_too_large,%.*s}", SPAN(text));
     else
         return true;
     amqp_channel_error(&ch->base, AMQP_PRECONDITION_FAILED, AMQP_basic_publish, "invalid expiration '%.*s': %s",
@@ -112,7 +114,7 @@ static bool user_valid(struct channel *ch, struct mr_span user)
     return false;
 }
 
-/* CC and BCC are arrays of long strings. */
+/* CC and BCC are arrays of routing keys; what is not a long string in them is no key. */
 static bool copies_valid(struct channel *ch, struct mr_span headers)
 {
     static const char *const names[] = {"CC", "BCC"};
@@ -121,17 +123,19 @@ static bool copies_valid(struct channel *ch, struct mr_span headers)
     for (unsigned i = 0; i < 2; i++) {
         if (!amqp_table_find(headers, names[i], &v))
             continue;
-        bool valid = v.type == 'A';
-        for (size_t at = 0; valid && amqp_array_next(v.text, &at, &item); count++)
-            valid = item.type == 'S' && item.text.length <= QUEUE_NAME_MAX;
-        if (!valid || count > CHANNEL_KEYS_MAX) {
+        if (v.type != 'A') {
             amqp_channel_error(&ch->base, AMQP_PRECONDITION_FAILED, AMQP_basic_publish,
-                               "invalid message: the header %s is not an array of at most %u routing keys", names[i],
-                               CHANNEL_KEYS_MAX - 1);
+                               "invalid message: {unacceptable_type_in_header,\"%s\",%s}", names[i],
+                               channel_type_name(v.type));
             return false;
         }
+        for (size_t at = 0; amqp_array_next(v.text, &at, &item);)
+            count += item.type == 'S';
     }
-    return true;
+    if (count > CHANNEL_KEYS_MAX)
+        amqp_channel_error(&ch->base, AMQP_PRECONDITION_FAILED, AMQP_basic_publish,
+                           "a message has at most %u routing keys", CHANNEL_KEYS_MAX);
+    return count <= CHANNEL_KEYS_MAX;
 }
 
 static bool properties_valid(struct channel *ch, const struct amqp_properties *p)
@@ -313,7 +317,8 @@ static unsigned keys_add(struct mr_span headers, const char *name, struct mr_spa
     struct amqp_value v, item;
     if (amqp_table_find(headers, name, &v) && v.type == 'A')
         for (size_t at = 0; count < CHANNEL_KEYS_MAX && amqp_array_next(v.text, &at, &item);)
-            keys[count++] = item.text;
+            if (item.type == 'S' && item.text.length <= QUEUE_NAME_MAX)
+                keys[count++] = item.text;
     return count;
 }
 
