@@ -2,10 +2,12 @@
  * nothing is lost or left behind. Texts are rabbitmq-server 3.10's. */
 #include "tests/support/cmocka.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "queue/catalog/catalog.h"
 #include "tests/support/amqp_client.h"
 
 static struct mr_stream *a, *b; /* clients on workers 0 and 1, channel 1 of each open */
