@@ -150,7 +150,7 @@ struct mr_stream *amqp_client_connect(unsigned worker, const char *user, const c
                                                                .mechanism = span_of("PLAIN"),
                                                                .response = {response, n},
                                                                .locale = span_of("en_US")}});
-    queue_put(0, &(struct amqp_method){.id = AMQP_connection_tune_ok, .connection_tune_ok = {0, 131072, 0}});
+    queue_put(0, &(struct amqp_method){.id = AMQP_connection_tune_ok, .connection_tune_ok = {2047, 131072, 0}});
     queue_put(0, &(struct amqp_method){.id = AMQP_connection_open, .connection_open = {.virtual_host = span_of("/")}});
     const char *said = amqp_client_send(s);
     if (!strstr(said, "connection.open_ok")) {

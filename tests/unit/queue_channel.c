@@ -145,6 +145,11 @@ static int teardown(void **state)
         if (here->counters[QUEUE_COUNTER_CHANNELS_OPEN] || here->counters[QUEUE_COUNTER_CONSUMERS] ||
             here->counters[QUEUE_COUNTER_READY] || here->counters[QUEUE_COUNTER_UNACKNOWLEDGED])
             return -1;
+        if (here->memory.allocations > baseline[i]) {
+            print_error("worker %u: %llu allocations are left\n", i,
+                        (unsigned long long)(here->memory.allocations - baseline[i]));
+            return -1;
+        }
     }
     amqp_client_end();
     return 0;
@@ -204,7 +209,7 @@ static void exclusive_queue_is_of_its_connection_and_goes_with_it(void **state)
         "1 channel.close 405 RESOURCE_LOCKED - cannot obtain exclusive access to locked queue 'mine' in vhost '/'. It "
         "could be "
         "originally declared on another connection or the exclusive property value does not match that of the original "
-        "declaratio 50 10\n");
+        "declaration. 50 10\n");
     channel_again(b);
     amqp_client_hang_up(a);
     PUT(1, queue_declare, .queue = S("mine"), .passive = true);
@@ -569,7 +574,7 @@ static void confirms_come_with_multiple_and_returns_before_their_ack(void **stat
     publish("q", "1");
     publish("q", "2");
     mandatory("", "nobody", "3");
-    SAYS(a, "1 confirm.select_ok\n1 basic.return 312 NO_ROUTE  nobody [3]\n1 basic.ack 3 true\n");
+    SAYS(a, "1 confirm.select_ok\n1 basic.return 312 NO_ROUTE  nobody [3]\n1 basic.ack 3 false\n1 basic.ack 2 true\n");
     publish("nobody", "4");
     SAYS(a, "1 basic.ack 4 false\n");
     mandatory("", "q", "5");
@@ -589,7 +594,7 @@ static void full_queue_that_rejects_is_a_nack(void **state)
     publish("q", "1");
     publish("q", "2");
     publish("nobody", "3");
-    SAYS(a, "1 basic.nack 2 false false\n1 basic.ack 1 false\n1 basic.ack 3 false\n");
+    SAYS(a, "1 basic.ack 3 false\n1 basic.nack 2 false false\n1 basic.ack 1 false\n");
 }
 
 static void too_large_a_message_closes_the_channel_and_its_body_is_skipped(void **state)
@@ -736,7 +741,7 @@ static void cancelled_consumer_gets_no_more_and_keeps_what_it_has(void **state)
     consume("q", "t");
     PUT(1, basic_cancel, .consumer_tag = S("nobody"));
     PUT(1, basic_cancel, .consumer_tag = S("t"));
-    SAYS(b, "1 basic.consume_ok t\n1 basic.cancel_ok nobody\n1 basic.deliver t 1 false  q [0]\n1 basic.cancel_ok t\n");
+    SAYS(b, "1 basic.consume_ok t\n1 basic.deliver t 1 false  q [0]\n1 basic.cancel_ok nobody\n1 basic.cancel_ok t\n");
     publish("q", "later");
     SAYS(a, "");
     SAID(b, "");
