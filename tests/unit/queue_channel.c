@@ -594,7 +594,7 @@ static void full_queue_that_rejects_is_a_nack(void **state)
     publish("q", "1");
     publish("q", "2");
     publish("nobody", "3");
-    SAYS(a, "1 basic.ack 3 false\n1 basic.nack 2 false false\n1 basic.ack 1 false\n");
+    SAYS(a, "1 basic.ack 3 false\n1 basic.nack 2 false true\n1 basic.ack 1 false\n");
 }
 
 static void too_large_a_message_closes_the_channel_and_its_body_is_skipped(void **state)

@@ -25,9 +25,9 @@ static void tell(struct channel *ch, uint64_t tag, bool multiple, bool refused)
 {
     struct amqp_method m = {.id = refused ? AMQP_basic_nack : AMQP_basic_ack};
     if (refused)
-        m.basic_nack.delivery_tag = tag, m.basic_nack.multiple = multiple;
+        m.basic_nack = (struct amqp_basic_nack){.delivery_tag = tag, .multiple = multiple, .requeue = true};
     else
-        m.basic_ack.delivery_tag = tag, m.basic_ack.multiple = multiple;
+        m.basic_ack = (struct amqp_basic_ack){.delivery_tag = tag, .multiple = multiple};
     channel_send(ch, &m);
 }
 
@@ -40,30 +40,36 @@ static uint64_t oldest_waiting(const struct channel *ch)
     return UINT64_MAX;
 }
 
-void channel_confirm_flush(struct channel *ch)
+/* The answers of one kind: those that are older than everything that waits or was answered otherwise by one method, the others each. */
+static void tell_all(struct channel *ch, const struct channel_publication *all, bool refused)
 {
-    struct channel_publication *all = ch->answered, *next;
     uint64_t below = oldest_waiting(ch), last = 0, count = 0;
-    ch->answered = NULL;
-    ch->answered_end = &ch->answered;
-    for (struct channel_publication *p = all; p; p = p->next)
-        if (p->refused) {
-            tell(ch, p->sequence, false, true);
-            ch->broker->counters[QUEUE_COUNTER_REFUSED]++;
+    const struct channel_publication *p;
+    for (p = all; p; p = p->next)
+        if (p->refused != refused)
             below = p->sequence < below ? p->sequence : below;
-        }
-    for (struct channel_publication *p = all; p; p = p->next)
-        if (!p->refused && p->sequence < below) {
+    for (p = all; p; p = p->next)
+        if (p->refused == refused && p->sequence < below) {
             last = p->sequence > last ? p->sequence : last;
             count++;
         }
     if (count)
-        tell(ch, last, count > 1, false);
+        tell(ch, last, count > 1 || refused, refused); /* RabbitMQ: a single nack has the bit as well */
+    for (p = all; p; p = p->next)
+        if (p->refused == refused && p->sequence >= below)
+            tell(ch, p->sequence, false, refused);
+}
+
+void channel_confirm_flush(struct channel *ch)
+{
+    struct channel_publication *all = ch->answered, *next;
+    ch->answered = NULL;
+    ch->answered_end = &ch->answered;
+    tell_all(ch, all, true);
+    tell_all(ch, all, false);
     for (struct channel_publication *p = all; p; p = next) {
         next = p->next;
-        if (!p->refused && p->sequence >= below)
-            tell(ch, p->sequence, false, false);
-        ch->broker->counters[QUEUE_COUNTER_CONFIRMED] += !p->refused;
+        ch->broker->counters[p->refused ? QUEUE_COUNTER_REFUSED : QUEUE_COUNTER_CONFIRMED]++;
         channel_publication_free(ch, p);
     }
 }
