@@ -71,7 +71,8 @@ void channel_reply_consume(struct channel *ch, const struct amqp_method *m)
     struct channel_reply *r;
     if (ch->reply || !m->basic_consume.no_ack) {
         amqp_channel_error(&ch->base, AMQP_PRECONDITION_FAILED, m->id,
-                           m->basic_consume.no_ack ? "reply consumer already set" : "reply consumer cannot acknowledge");
+                           m->basic_consume.no_ack ? "reply consumer already set"
+                                                   : "reply consumer cannot acknowledge");
         return;
     }
     if (!(r = channel_alloc(ch, sizeof *r))) {
