@@ -118,8 +118,9 @@ void http_answer_wait(struct http_connection *c, struct http_file *f)
     http_connection_set_state(c, EXPECT_FILE);
 }
 
-void http_answer_after_body(struct http_connection *c)
+void http_answer_after_body(struct http_connection *c, const struct http_taker *taker)
 {
+    c->taker = taker;
     http_connection_set_state(c, EXPECT_BODY);
 }
 
@@ -130,11 +131,16 @@ struct http_ticket http_answer_later(struct http_connection *c)
     return (struct http_ticket){c, c->ticket};
 }
 
+bool http_ticket_waits(struct http_ticket t)
+{
+    return t.connection->state == EXPECT_ANSWER && t.connection->ticket == t.number;
+}
+
 /* Connections are never freed, and no two tickets are the same: a late answer finds another number, or none. */
 struct http_connection *http_ticket_connection(struct http_ticket t)
 {
     struct http_connection *c = t.connection;
-    if (c->state != EXPECT_ANSWER || c->ticket != t.number)
+    if (!http_ticket_waits(t))
         return NULL;
     c->ticket = 0;
     return c;

@@ -16,7 +16,7 @@ static const uint16_t legal[CONNECTION_STATES] = {
     [EXPECT_HEAD_END] = TO(EXPECT_FILE) | TO(EXPECT_ANSWER) | TO(EXPECT_BODY) | TO(EXPECT_ROOM) | TO(EXPECT_CLOSE),
     [EXPECT_FILE] = TO(EXPECT_REQUEST) | TO(EXPECT_HEAD_END) | TO(EXPECT_ROOM) | TO(EXPECT_CLOSE),
     [EXPECT_ANSWER] = TO(EXPECT_ROOM) | TO(EXPECT_CLOSE),
-    [EXPECT_BODY] = TO(EXPECT_ROOM) | TO(EXPECT_CLOSE),
+    [EXPECT_BODY] = TO(EXPECT_ANSWER) | TO(EXPECT_ROOM) | TO(EXPECT_CLOSE),
     [EXPECT_ROOM] = TO(EXPECT_REQUEST) | TO(EXPECT_DISCARD_END) | TO(EXPECT_LINGER_END) | TO(EXPECT_CLOSE),
     [EXPECT_DISCARD_END] = TO(EXPECT_REQUEST) | TO(EXPECT_LINGER_END) | TO(EXPECT_CLOSE),
     [EXPECT_LINGER_END] = TO(EXPECT_CLOSE),
@@ -226,6 +226,23 @@ static enum body_progress body_read(struct http_connection *c, void (*take)(stru
     return BODY_DONE;
 }
 
+/* Who takes the body is told that it is whole, or that it never will be. */
+static void body_end(struct http_connection *c)
+{
+    const struct http_taker *taker = c->taker;
+    c->taker = NULL;
+    taker->end(c);
+    if (c->state == EXPECT_ANSWER)
+        deadline_after(c, c->http->config.send_timeout);
+}
+
+static void body_gone(struct http_connection *c)
+{
+    if (c->taker)
+        c->taker->gone(c);
+    c->taker = NULL;
+}
+
 static void send_continue(struct http_connection *c)
 {
     static const char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
@@ -242,11 +259,12 @@ static bool step_body(struct http_connection *c)
     if (!http_output_flush(c) && c->state == EXPECT_CLOSE)
         return false;
     deadline_after(c, c->http->config.body_timeout);
-    switch (body_read(c, http_sink_take, &status)) {
+    switch (body_read(c, c->taker->take, &status)) {
     case BODY_DONE:
-        http_sink_end(c);
+        body_end(c);
         return true;
     case BODY_FAILED:
+        body_gone(c);
         c->body.state = BODY_ENDED; /* no more can be told apart: linger throws the rest away */
         http_answer_refuse(c, status);
         return true;
@@ -386,6 +404,7 @@ static void timeout_answer(struct http_connection *c)
 
 static void timeout_body(struct http_connection *c)
 {
+    body_gone(c);
     c->body.state = BODY_ENDED;
     http_answer_refuse(c, 408);
     http_connection_advance(c);
@@ -504,6 +523,7 @@ static void on_close(struct mr_stream *s, enum mr_close_reason reason)
         c->file = NULL;
     }
     c->ticket = 0;
+    body_gone(c);
     head_give(c);
     http_output_release(c);
     c->state = CONNECTION_FREE;
@@ -534,5 +554,8 @@ void http_connection_check(const struct http_connection *c)
     assert(o->offset <= o->end && (o->source != SOURCE_FILE || o->offset <= o->read_offset));
     assert(!o->spill || o->spill->start < o->spill->used);
     assert((c->state == EXPECT_ANSWER) == (c->ticket != 0) || c->state == EXPECT_CLOSE);
+    assert((c->state == EXPECT_BODY) == (c->taker != NULL) || c->state == EXPECT_CLOSE);
+    assert(!c->call || c->taker);
+    assert((o->source == SOURCE_CALL) == (o->call != NULL));
     assert(c->state == CONNECTION_FREE || c->armed <= c->deadline);
 }

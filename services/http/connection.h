@@ -20,7 +20,9 @@
 struct http_config {
     struct mr_endpoint listen;
     char *root;
-    bool status_page, visits_page, test_endpoints;
+    bool status_page, visits_page, orders_page, test_endpoints;
+    char *queue_api; /* path of the queues; NULL: none */
+    uint64_t queue_body_bytes_max, queue_calls_max;
     uint64_t connections_max, requests_per_turn;
     uint64_t line_bytes_max, header_bytes_max, header_count_max, body_bytes_max, buffers_max;
     mr_time header_timeout, idle_timeout, body_timeout, send_timeout, linger_timeout;
@@ -58,7 +60,11 @@ struct http_buffer {
     uint8_t bytes[];
 };
 
-enum http_source { SOURCE_NONE, SOURCE_MEMORY, SOURCE_FILE, SOURCE_PATTERN };
+struct http_call;
+struct http_connection;
+struct orders;
+
+enum http_source { SOURCE_NONE, SOURCE_MEMORY, SOURCE_FILE, SOURCE_PATTERN, SOURCE_CALL };
 
 /* One read of a file on its way from the disk to the peer. */
 enum http_read_state { READ_FREE, READ_UNDER_WAY, READ_DONE, READ_LENT };
@@ -82,11 +88,19 @@ struct http_output {
     bool cut;            /* bytes were lost for want of a buffer: the connection cannot go on */
     struct http_buffer *spill;
     struct http_file *file; /* with a reference, while source is not SOURCE_NONE */
+    struct http_call *call; /* SOURCE_CALL: until it is lent */
     uint64_t offset;        /* of the representation: next byte to send */
     uint64_t end;           /* ... and the one behind the last */
     uint64_t read_offset;   /* next byte to read */
     struct http_read *reads[HTTP_READS_PER_CONNECTION];
     struct http_connection *read_next; /* list of those who wait */
+};
+
+/* Who takes the body of a request. */
+struct http_taker {
+    void (*take)(struct http_connection *c, struct mr_span payload);
+    void (*end)(struct http_connection *c);  /* it is whole: answer now or later */
+    void (*gone)(struct http_connection *c); /* it will never be: forget what was kept of it */
 };
 
 struct http_connection {
@@ -112,7 +126,9 @@ struct http_connection {
     uint64_t sent;         /* bytes handed to the stream since it opened */
     uint64_t acknowledged; /* of them, when send_timeout last looked */
     struct http_body body;
-    uint32_t sink_crc;
+    const struct http_taker *taker; /* of a body that is not whole yet */
+    uint32_t sink_crc;              /* test_endpoints.c */
+    struct http_call *call;         /* call.c: whose body comes in */
 };
 
 struct http {
@@ -143,7 +159,10 @@ struct http {
     struct http_read *free_reads;
     struct http_connection *read_waiters, **read_waiters_end;
 
-    struct visit *visits, *free_visits; /* visits_page.c */
+    struct visit *visits, *free_visits;   /* visits_page.c */
+    struct http_call *calls, *free_calls; /* call.c */
+    uint8_t *call_bytes;
+    struct orders *orders; /* orders_worker.c */
 
     uint8_t *pattern;
     struct http_request request; /* scratch: the request under the parser's hand */
@@ -165,8 +184,8 @@ void http_answer_refuse(struct http_connection *c, int status); /* ... and the e
 void http_answer_not_allowed(struct http_connection *c, const char *allowed);
 void http_answer_text(struct http_connection *c, int status, const char *type, const char *text, size_t n);
 void http_answer_wait(struct http_connection *c,
-                      struct http_file *f);             /* again when `f`, whose reference it takes, is ready */
-void http_answer_after_body(struct http_connection *c); /* http_sink_take for each piece, then http_sink_end */
+                      struct http_file *f); /* again when `f`, whose reference it takes, is ready */
+void http_answer_after_body(struct http_connection *c, const struct http_taker *taker);
 /* Later, by any of these, from a callback of whoever was asked: the ticket finds the connection, if it still waits (else NULL);
  * http_connection_advance follows the answer. */
 struct http_ticket {
@@ -175,6 +194,7 @@ struct http_ticket {
 };
 struct http_ticket http_answer_later(struct http_connection *c);
 struct http_connection *http_ticket_connection(struct http_ticket t);
+bool http_ticket_waits(struct http_ticket t); /* it would find one */
 /* ... or these two, with fields of its own in between and http_output_* for the body behind. */
 void http_answer_begin(struct http_connection *c, struct http_head *h, int status);
 void http_answer_end(struct http_connection *c, struct http_head *h, int status);
@@ -185,6 +205,8 @@ void http_answer_ready(struct http_connection *c, const uint8_t *bytes, size_t n
 void http_output_bytes(struct http_connection *c, const void *bytes, size_t n); /* copies, spills what has no room */
 void http_output_file(struct http_connection *c, struct http_file *f, uint64_t first, uint64_t end);
 void http_output_pattern(struct http_connection *c, uint64_t n);
+void http_output_call(struct http_connection *c, struct http_call *call,
+                      uint64_t n);                 /* gives the call back at the end */
 bool http_output_flush(struct http_connection *c); /* true: all is handed to the stream */
 void http_output_release(struct http_connection *c);
 void http_reads_serve(struct http *http); /* gives a free read to the connection that has waited longest */
@@ -196,7 +218,7 @@ void http_job_ended(struct http *http);
 struct http_buffer *http_buffer_take(struct http *http);
 void http_buffer_give(struct http *http, struct http_buffer *b);
 
-/* route.c, static_files.c, status_page.c, test_endpoints.c */
+/* route.c, static_files.c, status_page.c, test_endpoints.c, orders_page.c */
 void http_route(struct http_connection *c, const struct http_request *r, const uint8_t *head);
 void http_static_answer(struct http_connection *c, const struct http_request *r, const uint8_t *head);
 void http_file_answer(struct http_connection *c, const struct http_request *r, const uint8_t *head,
@@ -204,9 +226,8 @@ void http_file_answer(struct http_connection *c, const struct http_request *r, c
 void http_status_page_answer(struct http_connection *c, const struct http_request *r, const uint8_t *head);
 void http_visits_page_answer(struct http_connection *c, const struct http_request *r, const uint8_t *head);
 void http_sink_answer(struct http_connection *c, const struct http_request *r, const uint8_t *head);
-void http_sink_take(struct http_connection *c, struct mr_span payload);
-void http_sink_end(struct http_connection *c);
 void http_bytes_answer(struct http_connection *c, const struct http_request *r, const uint8_t *head);
+void http_orders_page_answer(struct http_connection *c, const struct http_request *r, const uint8_t *head);
 bool http_visits_start(struct http *http); /* false: no memory */
 void http_test_endpoints_start(struct http *http);
 

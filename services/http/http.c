@@ -6,7 +6,9 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "http/call.h"
 #include "http/connection.h"
+#include "http/orders.h"
 
 #define AT(member) offsetof(struct http_config, member)
 #define SECONDS(n) ((n)*MR_SECOND)
@@ -32,6 +34,35 @@ static const struct mr_config_key http_keys[] = {
      .offset = AT(visits_page),
      .preset = "false",
      .sentence = "answer /visits with a page that counts its visits in the cache: an example of a handler"},
+    {.name = "orders_page",
+     .type = MR_CONFIG_BOOL,
+     .offset = AT(orders_page),
+     .preset = "false",
+     .sentence =
+         "answer /orders with an order intake: a form, a queue, a worker, a count: an example of the whole way"},
+    {.name = "queue_api",
+     .type = MR_CONFIG_STRING,
+     .offset = AT(queue_api),
+     .optional = true,
+     .sentence = "path under which the queues of the process are declared, published to and read by whoever can "
+                 "connect, as /queues; /exchanges comes with it; without it, neither"},
+    {.name = "queue_body_bytes_max",
+     .type = MR_CONFIG_BYTES,
+     .offset = AT(queue_body_bytes_max),
+     .minimum = 4096,
+     .maximum = 64 << 20,
+     .preset = "256KiB",
+     .sentence = "JSON of a request to the queues, and of its answer; a longer request is a 413"},
+    {.name = "queue_calls_max",
+     .type = MR_CONFIG_UNSIGNED,
+     .offset = AT(queue_calls_max),
+     .minimum = 1,
+     .maximum = 65536,
+     .preset = "256",
+     .unit = "requests",
+     .sentence =
+         "requests to the queues, orders among them, under way per worker, each of queue_body_bytes_max; more are "
+         "a 503"},
     {.name = "test_endpoints",
      .type = MR_CONFIG_BOOL,
      .offset = AT(test_endpoints),
@@ -202,6 +233,10 @@ static bool http_check(const void *configuration, char *message, size_t message_
         snprintf(message, message_bytes, "line_bytes_max is larger than header_bytes_max");
         return false;
     }
+    if (config->queue_api && (config->queue_api[0] != '/' || !config->queue_api[1])) {
+        snprintf(message, message_bytes, "queue_api: %s is not a path such as /queues", config->queue_api);
+        return false;
+    }
     if (config->root && (stat(config->root, &st) != 0 || !S_ISDIR(st.st_mode))) {
         snprintf(message, message_bytes, "root: %s is not a folder that can be read", config->root);
         return false;
@@ -224,6 +259,8 @@ static int http_memory_start(struct http *http)
         return MR_ERROR_NO_MEMORY;
     if (config->visits_page && !http_visits_start(http))
         return MR_ERROR_NO_MEMORY;
+    if ((config->queue_api || config->orders_page) && http_calls_start(http) != MR_OK)
+        return MR_ERROR_NO_MEMORY;
     int error = http_reads_start(http);
     return error != MR_OK ? error : http_file_cache_start(http, config->root);
 }
@@ -233,6 +270,8 @@ static void http_destroy(struct http *http)
     http_file_cache_release(http);
     http_reads_release(http);
     free(http->visits);
+    http_calls_release(http);
+    http_orders_release(http);
     free(http->pattern);
     free(http->connections);
     free(http->buffers);
@@ -267,6 +306,8 @@ static int http_start(struct mr_worker *w, const void *configuration, uint64_t *
     if (!http)
         return MR_ERROR_NO_MEMORY;
     int error = http_memory_start(http);
+    if (error == MR_OK && config->orders_page)
+        error = http_orders_start(http);
     if (error == MR_OK) {
         http_test_endpoints_start(http);
         error = mr_listen(w, &config->listen, &http_stream_handler, &options, http, &http->listener);
@@ -283,6 +324,7 @@ static void http_stop(struct mr_worker *w, void *state)
     struct http *http = state;
     http->stopping = true;
     mr_listener_close(http->listener);
+    http_orders_stop(http);
     http_connection_stop_all(http);
 }
 

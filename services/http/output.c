@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "http/call.h"
 #include "http/connection.h"
 
 static void count_sent(struct http_connection *c, size_t n)
@@ -75,6 +76,25 @@ static bool flush_pattern(struct http_connection *c)
         o->offset += n;
         count_sent(c, n);
     }
+    return true;
+}
+
+static void call_returned(void *argument)
+{
+    http_call_give(argument);
+}
+
+/* One lend; the stream gives the call back, maybe before the lend returns. */
+static bool flush_call(struct http_connection *c)
+{
+    struct http_output *o = &c->output;
+    size_t n = (size_t)(o->end - o->offset);
+    struct http_call *call = o->call;
+    if (!mr_stream_lend(c->stream, call->bytes, n, call_returned, call))
+        return false;
+    o->call = NULL;
+    o->offset = o->end;
+    count_sent(c, n);
     return true;
 }
 
@@ -266,7 +286,10 @@ static void source_end(struct http_connection *c)
     reads_wait_end(c);
     if (o->file)
         http_file_release(o->file);
+    if (o->call)
+        http_call_give(o->call);
     o->file = NULL;
+    o->call = NULL;
     o->source = SOURCE_NONE;
 }
 
@@ -289,10 +312,20 @@ void http_output_pattern(struct http_connection *c, uint64_t n)
     c->output.end = n;
 }
 
+void http_output_call(struct http_connection *c, struct http_call *call, uint64_t n)
+{
+    c->output.source = SOURCE_CALL;
+    c->output.call = call;
+    c->output.offset = 0;
+    c->output.end = n;
+}
+
 bool http_output_flush(struct http_connection *c)
 {
-    static bool (*const flush[])(struct http_connection * c) = {
-        [SOURCE_MEMORY] = flush_memory, [SOURCE_FILE] = flush_file, [SOURCE_PATTERN] = flush_pattern};
+    static bool (*const flush[])(struct http_connection * c) = {[SOURCE_MEMORY] = flush_memory,
+                                                                [SOURCE_FILE] = flush_file,
+                                                                [SOURCE_PATTERN] = flush_pattern,
+                                                                [SOURCE_CALL] = flush_call};
     if (__builtin_expect(c->output.cut, 0)) {
         c->http->counters[HTTP_COUNTER_ERROR_503]++;
         output_cut(c);

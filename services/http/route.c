@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "http/connection.h"
+#include "http/queue_api.h"
 
 #define ALLOW(method) (1u << HTTP_##method)
 
@@ -13,6 +14,11 @@ static bool status_enabled(const struct http_config *config)
 static bool visits_enabled(const struct http_config *config)
 {
     return config->visits_page;
+}
+
+static bool orders_enabled(const struct http_config *config)
+{
+    return config->orders_page;
 }
 
 static bool test_enabled(const struct http_config *config)
@@ -37,6 +43,8 @@ struct route {
 static const struct route routes[] = {
     {"/status", false, ALLOW(GET) | ALLOW(HEAD), "GET, HEAD, OPTIONS", status_enabled, http_status_page_answer},
     {"/visits", true, ALLOW(GET) | ALLOW(HEAD), "GET, HEAD, OPTIONS", visits_enabled, http_visits_page_answer},
+    {"/orders", true, ALLOW(GET) | ALLOW(HEAD) | ALLOW(POST), "GET, HEAD, POST, OPTIONS", orders_enabled,
+     http_orders_page_answer},
     {"/sink", false, ALLOW(PUT) | ALLOW(POST), "PUT, POST, OPTIONS", test_enabled, http_sink_answer},
     {"/bytes/", true, ALLOW(GET) | ALLOW(HEAD), "GET, HEAD, OPTIONS", test_enabled, http_bytes_answer},
     {"/", true, ALLOW(GET) | ALLOW(HEAD), "GET, HEAD, OPTIONS", always, http_static_answer},
@@ -74,9 +82,13 @@ void http_route(struct http_connection *c, const struct http_request *r, const u
             return;
         }
     }
+    if (http_queue_api_owns(&c->http->config, path)) {
+        http_queue_api_answer(c, r, head);
+        return;
+    }
     const struct route *route = route_find(&c->http->config, path);
     if (r->method == HTTP_OPTIONS)
-        answer_options(c, r->form == HTTP_TARGET_ASTERISK ? "GET, HEAD, PUT, POST, OPTIONS" : route->allow);
+        answer_options(c, r->form == HTTP_TARGET_ASTERISK ? "GET, HEAD, PUT, POST, DELETE, OPTIONS" : route->allow);
     else if (!(route->methods >> r->method & 1))
         http_answer_not_allowed(c, route->allow);
     else

@@ -40,23 +40,29 @@ void http_test_endpoints_start(struct http *http)
         http->pattern[j] = (uint8_t)(j * 167 + j / 256 * 13);
 }
 
-void http_sink_answer(struct http_connection *c, const struct http_request *r, const uint8_t *head)
-{
-    c->sink_crc = UINT32_MAX;
-    c->body.received = http_body_ended(&c->body) ? 0 : c->body.received;
-    http_answer_after_body(c);
-}
-
-void http_sink_take(struct http_connection *c, struct mr_span payload)
+static void sink_take(struct http_connection *c, struct mr_span payload)
 {
     c->sink_crc = crc_add(c->http->crc_table, c->sink_crc, payload.data, payload.length);
 }
 
-void http_sink_end(struct http_connection *c)
+static void sink_end(struct http_connection *c)
 {
     char text[64];
     int n = snprintf(text, sizeof text, "bytes %llu\ncrc32 %08x\n", (unsigned long long)c->body.received, ~c->sink_crc);
     http_answer_text(c, 200, "text/plain; charset=utf-8", text, (size_t)n);
+}
+
+static void sink_gone(struct http_connection *c)
+{
+}
+
+static const struct http_taker sink_taker = {sink_take, sink_end, sink_gone};
+
+void http_sink_answer(struct http_connection *c, const struct http_request *r, const uint8_t *head)
+{
+    c->sink_crc = UINT32_MAX;
+    c->body.received = http_body_ended(&c->body) ? 0 : c->body.received;
+    http_answer_after_body(c, &sink_taker);
 }
 
 void http_bytes_answer(struct http_connection *c, const struct http_request *r, const uint8_t *head)
