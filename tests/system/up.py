@@ -32,8 +32,11 @@ class Up:
             return self.process.wait(15)
         finally:
             if not keep:
-                for folder in self.queue_folders():
-                    shutil.rmtree(folder)
+                self.forget_queues()
+
+    def forget_queues(self):
+        for folder in self.queue_folders():
+            shutil.rmtree(folder)
 
     def queue_folders(self):
         """Of the durable queues of instances named so: they outlive the process."""
@@ -152,9 +155,10 @@ def millrace_ends_when_up_is_killed(namespace, _):
     up.process.wait()
     wait_until(lambda: not tap_exists("mr0"), "the TAP device goes")
     wait_until(lambda: not millrace_inside(namespace), "the process goes")
+    up.forget_queues()
 
 
 main(up_prints_ready_and_serves_the_page, up_serves_the_cache_and_says_how_to_try_it,
-     up_serves_the_page_through_the_proxy_and_says_how_to_try_it, up_serves_queues_that_outlive_it_and_says_how_to_try_them, up_leaves_no_tap_device_and_no_process, up_again_serves_again,
-     up_makes_a_namespace_and_removes_it, up_with_other_addresses_serves_there, millrace_ends_when_up_is_killed,
+     up_serves_the_page_through_the_proxy_and_says_how_to_try_it, up_serves_queues_that_outlive_it_and_says_how_to_try_them,
+     up_leaves_no_tap_device_and_no_process, up_again_serves_again, up_makes_a_namespace_and_removes_it, up_with_other_addresses_serves_there, millrace_ends_when_up_is_killed,
      millrace=False)
