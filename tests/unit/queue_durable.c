@@ -299,6 +299,68 @@ static void bodies_leave_memory_and_come_back_in_order(void **state)
     world_stop(&x, true);
 }
 
+static void delayed_bodies_leave_memory_too(void **state)
+{
+    struct world x;
+    static uint8_t body[8000];
+    (void)state;
+    world_init(&x, inner);
+    x.memory_limit = 2 << 20;
+    struct catalog_queue *q = world_declare(&x, 7, "q");
+    world_start(&x);
+    for (unsigned i = 0; i < MANY; i++) {
+        fill(body, i);
+        struct world_letter l = {.body = body, .body_bytes = sizeof body, .delay_ms = 5000};
+        assert_true(world_put(&x, q, &l, 0, NULL, NULL));
+        world_settle(&x);
+    }
+    assert_int_equal(x.taken, MANY);
+    assert_int_equal(world_get(&x, q, true), QUEUE_EMPTY);
+    world_pass(&x, 6 * MR_SECOND);
+    for (unsigned i = 0; i < MANY; i++) {
+        fill(body, i);
+        assert_int_equal(world_get(&x, q, true), QUEUE_DONE);
+        assert_memory_equal(world_gotten.body, body, sizeof body);
+    }
+    world_settle(&x);
+    queue_set_check(&x.b);
+    world_stop(&x, true);
+}
+
+static void what_was_there_before_memory_was_short_leaves_it(void **state)
+{
+    struct world x;
+    static uint8_t body[8000];
+    (void)state;
+    world_init(&x, inner);
+    x.memory_limit = 4 << 20;
+    struct catalog_queue *q = world_declare(&x, 7, "q");
+    world_start(&x);
+    for (unsigned i = 0; i < 200; i++) {
+        fill(body, i);
+        assert_true(world_put(&x, q, &(struct world_letter){.body = body, .body_bytes = sizeof body}, 0, NULL, NULL));
+        world_settle(&x);
+    }
+    assert_int_equal(x.counters[QUEUE_COUNTER_PAGED_OUT], 0);
+    void *others[20]; /* of somebody else: above half with what is there */
+    for (unsigned i = 0; i < 20; i++)
+        assert_non_null(others[i] = memory_alloc(&x.b.memory, 60000));
+    assert_true(durable_memory_short(&x.b));
+    world_pass(&x, 2 * MR_SECOND);
+    assert_true(x.counters[QUEUE_COUNTER_PAGED_OUT] > 10);
+    assert_false(durable_memory_short(&x.b));
+    for (unsigned i = 0; i < 20; i++)
+        memory_free(&x.b.memory, others[i], 60000);
+    for (unsigned i = 0; i < 200; i++) {
+        fill(body, i);
+        assert_int_equal(world_get(&x, q, true), QUEUE_DONE);
+        assert_memory_equal(world_gotten.body, body, sizeof body);
+    }
+    world_settle(&x);
+    queue_set_check(&x.b);
+    world_stop(&x, true);
+}
+
 static void log_that_cannot_be_written_holds_confirms_and_raises_the_alarm(void **state)
 {
     struct world x;
@@ -459,6 +521,8 @@ int main(void)
         TEST(entry_that_nobody_acknowledges_does_not_pin_the_disk),
         TEST(consumed_log_is_trimmed_to_a_segment),
         TEST(bodies_leave_memory_and_come_back_in_order),
+        TEST(delayed_bodies_leave_memory_too),
+        TEST(what_was_there_before_memory_was_short_leaves_it),
         TEST(log_that_cannot_be_written_holds_confirms_and_raises_the_alarm),
         TEST(log_of_a_queue_that_is_no_more_is_deleted_at_start),
         TEST(damaged_log_lets_its_queue_take_nothing),

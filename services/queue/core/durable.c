@@ -178,7 +178,7 @@ void durable_added(struct queue *q)
     struct durable *d = wants_log(q) ? memory_alloc(&b->memory, sizeof *d) : NULL;
     if (!d) {
         if (wants_log(q))
-            mr_log(MR_LOG_ERROR, "queue", "no memory for the log of queue %.*s: its messages will not survive",
+            mr_log(MR_LOG_ERROR, "queue", "no memory for the log of queue %.*s: it takes no persistent messages",
                    (int)q->declared->name.length, (const char *)q->declared->name.data);
         return;
     }
@@ -282,19 +282,21 @@ static uint64_t message_append_record(struct durable *d, uint64_t id, const stru
     queue_record_message_emit(head, &r);
     set->spans[n++] = (struct mr_span){head, sizeof head};
     set->spans[n++] = (struct mr_span){m->head, m->head_bytes};
-    for (const struct message_piece *p = m->body; p; p = p->next) {
-        if (n == set->span_room)
-            return UINT64_MAX;
+    for (const struct message_piece *p = m->body; p; p = p->next)
         set->spans[n++] = (struct mr_span){p->bytes, p->length};
-    }
     return qlog_append(d->log, QUEUE_RECORD_MESSAGE, now_ms, set->spans, n, place);
 }
 
 /* Publishers are held up before the buffers are full; who gets here all the same is told that it failed. */
-static enum durable_outcome log_full(struct durable *d)
+static void ready_look(const struct durable *d)
 {
-    broker_alarm_set(d->broker, BROKER_ALARM_LOG, true);
-    return DURABLE_FAILED;
+    if (!qlog_ready(d->broker->engine))
+        broker_alarm_set(d->broker, BROKER_ALARM_LOG, true); /* the engine's hook tells when it is over */
+}
+
+static bool spans_fit(const struct durable *d, const struct message *m)
+{
+    return m->body_bytes / MESSAGE_PIECE_MAX + 3 <= d->broker->queues->durable->span_room;
 }
 
 enum durable_outcome durable_put(struct queue *q, uint64_t id, struct queue_entry *e, struct queue_put *put)
@@ -302,19 +304,18 @@ enum durable_outcome durable_put(struct queue *q, uint64_t id, struct queue_entr
     struct durable *d = q->durable;
     struct qlog_place place;
     e->log_offset = ENTRY_NO_LOG;
-    if (!d || !e->message->persistent)
+    if (!e->message->persistent || !wants_log(q))
         return DURABLE_NOTHING;
-    if (!d->log || !durable_segment_reserve(d))
+    if (!d || !d->log || !spans_fit(d, e->message) || !durable_segment_reserve(d))
         return DURABLE_FAILED;
     uint64_t offset = message_append_record(d, id, e, &place);
+    ready_look(d);
     if (offset == UINT64_MAX)
-        return log_full(d);
+        return DURABLE_FAILED;
     e->log_offset = offset;
     e->log_position = place.position;
     e->log_bytes = place.bytes;
     durable_segment_add(d, offset, &place);
-    if (!qlog_ready(d->broker->engine))
-        broker_alarm_set(d->broker, BROKER_ALARM_LOG, true); /* the engine's hook tells when it is over */
     if (durable_memory_short(d->broker))
         durable_fresh(d, id);
     if (!put)

@@ -167,34 +167,40 @@ void durable_fresh_page_out(struct durable_set *set)
 {
     for (unsigned i = 0; i < set->fresh_count; i++) {
         struct durable *d = set->fresh[i].durable;
-        if (d && d->queue->ready > PAGE_KEEP)
+        const struct queue_entry *e = d ? queue_entry_find(d->queue, set->fresh[i].id) : NULL;
+        if (e && (e->state == ENTRY_DELAYED || d->queue->ready > PAGE_KEEP || d->queue->ready_bytes > READ_AHEAD_BYTES))
             page_out(d, set->fresh[i].id);
     }
     set->fresh_count = 0;
 }
 
-static uint64_t behind_the_next(const struct queue *q)
+/* The last of the next ones, which stay: PAGE_KEEP of them, or what is read ahead. 0: there are not more. */
+static uint64_t next_last(const struct queue *q)
 {
-    uint64_t id = 0;
-    for (unsigned i = 0; i < PAGE_KEEP; i++) {
-        uint64_t next = queue_entry_next_ready(q, id);
-        if (!next)
-            return UINT64_MAX;
-        id = next;
+    uint64_t id = queue_entry_next_ready(q, 0), bytes = 0;
+    for (unsigned i = 0; id && i < PAGE_KEEP && bytes < READ_AHEAD_BYTES; i++) {
+        bytes += queue_entry_find(q, id)->body_bytes;
+        id = queue_entry_next_ready(q, id);
     }
     return id;
+}
+
+static bool is_behind(uint64_t id, uint64_t last)
+{
+    unsigned priority = entry_priority(id), last_priority = entry_priority(last);
+    return last && (priority < last_priority || (priority == last_priority && id > last));
 }
 
 /* What was there before memory became short, a little of it each second. */
 static void page_out_some(struct durable *d, unsigned *budget)
 {
-    uint64_t keep = behind_the_next(d->queue);
+    uint64_t last = next_last(d->queue);
     for (; *budget > 0 && durable_memory_short(d->broker); --*budget) {
         uint64_t id = queue_entry_next(d->queue, d->page_cursor);
         d->page_cursor = id;
         if (!id)
             return; /* from the begin next time */
-        if (entry_priority(id) != entry_priority(keep) || id > keep)
+        if (queue_entry_find(d->queue, id)->state == ENTRY_DELAYED || is_behind(id, last))
             page_out(d, id);
     }
 }
