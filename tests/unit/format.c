@@ -291,6 +291,28 @@ static void the_proxys_numbers_carry_their_upstream_and_backend(void **state)
     json_decref(answer);
 }
 
+/* A queue is called as clients like: what would end a label or a line is escaped. */
+static void the_queues_numbers_carry_their_names_and_what_is_left_out_is_counted(void **state)
+{
+    static const char *const lines[] = {
+        "# TYPE millrace_queue_queue_ready gauge\nmillrace_queue_queue_ready{vhost=\"/\",queue=\"a\\\"b\\\\\\n\"} 7\n",
+        "\nmillrace_queue_queue_ready{vhost=\"x\",queue=\"c\"} 0\n",
+        "# TYPE millrace_queue_queue_published_total counter\n",
+        "\nmillrace_queue_queue_published_total{vhost=\"x\",queue=\"c\"} 12\n",
+        "\nmillrace_queue_queues_left_out 3\n",
+    };
+    json_t *answer = parsed("{\"all\": {\"queues_left_out\": 3}, \"queues\": ["
+                            "{\"vhost\": \"/\", \"queue\": \"a\\\"b\\\\\\n\", \"ready\": 7},"
+                            "{\"vhost\": \"x\", \"queue\": \"c\", \"ready\": 0, \"published\": 12}]}");
+    FILE *f = begin();
+    format_queue_prometheus(answer, f);
+    fclose(f);
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
+        if (!strstr(text, lines[i]))
+            fail_msg("there is no '%s' in:\n%s", lines[i], text);
+    json_decref(answer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -303,6 +325,7 @@ int main(void)
         cmocka_unit_test(an_answer_of_another_shape_does_no_harm),
         cmocka_unit_test(an_answer_becomes_lines_and_tables),
         cmocka_unit_test(the_proxys_numbers_carry_their_upstream_and_backend),
+        cmocka_unit_test(the_queues_numbers_carry_their_names_and_what_is_left_out_is_counted),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     free(text);
