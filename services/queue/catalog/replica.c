@@ -36,14 +36,22 @@ struct catalog *catalog_create(const struct queue_config *config, unsigned worke
     ring_init(&c->all_queues);
     ring_init(&c->all_bindings);
     catalog_changes_start(c);
-    c->routed = calloc(c->queues_max ? c->queues_max : 1, sizeof *c->routed); /* touched as far as it is used */
-    bool good = memory_start(c, config, workers, decides) && c->routed && indexes_start(c);
+    bool good = memory_start(c, config, workers, decides) && catalog_routed_room(c, c->queues_max) && indexes_start(c);
     for (unsigned i = 0; good && i < config->vhost_count; i++)
         good = catalog_vhost_add(c, span_of(config->vhosts[i].name)) != UINT_MAX;
     if (good)
         return c;
     catalog_free(c);
     return NULL;
+}
+
+bool catalog_routed_room(struct catalog *c, uint64_t queues)
+{
+    if (c->routed && queues <= c->queues_max)
+        return true;
+    free(c->routed);
+    c->routed = calloc(queues + 1, sizeof *c->routed); /* touched as far as it is used */
+    return c->routed != NULL;
 }
 
 void catalog_free(struct catalog *c)

@@ -175,6 +175,7 @@ struct catalog {
 /* `decides`: worker 0 and the source. The others have room for twice as much, so that they never run short of what it had room for. */
 struct catalog *catalog_create(const struct queue_config *config, unsigned workers, bool decides);
 void catalog_free(struct catalog *c);
+bool catalog_routed_room(struct catalog *c, uint64_t queues);       /* also when queues_max was lowered since */
 unsigned catalog_vhost_add(struct catalog *c, struct mr_span name); /* with what is predeclared; UINT_MAX: no memory */
 struct exchange_entry *catalog_exchange_entry(const struct catalog *c, unsigned vhost, struct mr_span name);
 struct queue_entry_replica *catalog_queue_entry(const struct catalog *c, unsigned vhost, struct mr_span name);

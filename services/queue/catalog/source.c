@@ -301,7 +301,7 @@ bool catalog_start(struct broker *b, const struct catalog_hooks *hooks)
     c->b = b;
     c->hooks = hooks;
     b->catalog = c;
-    bool good = catalog_each_change(s->state, entry_apply, c);
+    bool good = catalog_routed_room(c, s->state->queue_count) && catalog_each_change(s->state, entry_apply, c);
     if (b->index == 0) {
         c->id_next = s->starts << ID_START_SHIFT | 1;
         catalog_log_options(b->config, &options);
