@@ -164,7 +164,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     bytes_clear(&out);
     uint8_t how = take(&in);
     if (how & 1)
-        bytes_handshake(&out, how & 2 ? 131072 : 4096, how >> 4);
+        bytes_handshake(&out, "secret", how & 2 ? 131072 : 4096, how >> 4);
     while (in.left && !fake_closed(s)) {
         step(s, &in, &throttled);
         amqp_world.log_used = 0;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "queue/amqp/table.h"
 #include "tests/support/amqp_world.h"
 
 #define HANDSHAKE_SAID "0 connection.start\ntune 2047 131072 60\n0 connection.open_ok\n"
@@ -23,7 +24,7 @@ static struct mr_stream *connection(uint16_t heartbeat)
 {
     struct mr_stream *s = fake_open(amqp_world.w);
     bytes_clear(&in);
-    bytes_handshake(&in, 131072, heartbeat);
+    bytes_handshake(&in, "secret", 131072, heartbeat);
     feed(s);
     assert_string_equal(amqp_world_said(s), HANDSHAKE_SAID);
     return s;
