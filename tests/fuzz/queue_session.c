@@ -290,6 +290,11 @@ static void step(struct input *in)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    static struct queue_vhost vhosts[] = {{(char *)"/"}};
+    static struct queue_permission all = {
+        .vhost = (char *)"/", .configure = (char *)".*", .write = (char *)".*", .read = (char *)".*"};
+    static struct queue_user guest = {
+        .name = (char *)"guest", .password = (char *)"guest", .permissions = &all, .permission_count = 1};
     static const struct queue_config config = {.listen = {.port = 5672},
                                                .durability = QUEUE_FSYNC,
                                                .memory_max = 32 << 20,
@@ -300,9 +305,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                                .message_bytes_max = 10000,
                                                .queues_max = 16,
                                                .unacknowledged_max = 64,
-                                               .handshake_timeout = 10 * MR_SECOND};
+                                               .handshake_timeout = 10 * MR_SECOND,
+                                               .vhosts = vhosts,
+                                               .vhost_count = 1,
+                                               .users = &guest,
+                                               .user_count = 1};
     struct input in = {data, size};
-    mr_log_set_level(MR_LOG_ERROR);
     service_group_start(&group, &queue_service, &config, 2);
     bytes_clear(&out);
     for (unsigned i = 0; i < CONNECTIONS; i++)
