@@ -953,9 +953,21 @@ static void closed_by_peer_answered_and_ended(void **state)
     fake_turn(amqp_world.w);
     assert_string_equal(amqp_world_said(s), "0 connection.close_ok\n");
     assert_string_equal(amqp_world_log(), "1 end\n1 free\n");
-    assert_true(fake_shutdown_seen(s));
+    assert_false(fake_shutdown_seen(s)); /* it may end first */
     finish(s);
     assert_false(fake_reset_seen(s));
+}
+
+static void closed_by_peer_that_does_not_end_ended(void **state)
+{
+    struct mr_stream *s = with_channel();
+    bytes_simple(&in, 0, AMQP_connection_close);
+    feed(s);
+    fake_pass(amqp_world.w, 3100 * MR_MILLISECOND);
+    assert_true(fake_shutdown_seen(s));
+    assert_false(fake_closed(s));
+    fake_pass(amqp_world.w, 3100 * MR_MILLISECOND);
+    assert_true(fake_aborted(s));
 }
 
 static void closed_by_us_without_answer_cut(void **state)
@@ -1042,6 +1054,7 @@ int main(void)
         TEST(heartbeat_none_never_cut),
         TEST(heartbeat_of_the_held_not_missed),
         TEST(closed_by_peer_answered_and_ended),
+        TEST(closed_by_peer_that_does_not_end_ended),
         TEST(closed_by_us_without_answer_cut),
         TEST(channel_drains_after_its_connection),
         TEST(stop_forces_connections_closed),

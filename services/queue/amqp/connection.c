@@ -71,11 +71,21 @@ static void beat(struct amqp_connection *c)
     amqp_connection_deadline(c);
 }
 
+static void linger_over(struct amqp_connection *c)
+{
+    c->lingers = false;
+    c->due = mr_now(c->broker->worker) + AMQP_END_TIMEOUT;
+    amqp_connection_deadline(c);
+    amqp_connection_turn(c);
+}
+
 static void timer_expired(struct mr_worker *w, struct mr_timer *t)
 {
     struct amqp_connection *c = t->context;
     if (c->state == AMQP_OPEN && c->heartbeat)
         beat(c);
+    else if (c->lingers)
+        linger_over(c);
     else if (c->state != AMQP_OPEN)
         amqp_connection_cut(c);
 }
@@ -153,13 +163,14 @@ void amqp_connection_turn_forget(struct amqp_connection *c)
 /* All is said, and sent: our end follows, and the peer's is awaited. A close at once could reset what it has not read (RFC 9293 3.10.4). */
 static void end_go_on(struct amqp_connection *c)
 {
-    if (c->output)
+    bool peer_ended = mr_stream_ended(c->stream);
+    if (c->output || (c->lingers && !peer_ended))
         return;
     if (!c->ended) {
         c->ended = true;
         mr_stream_shutdown(c->stream);
     }
-    if (mr_stream_ended(c->stream)) {
+    if (peer_ended) {
         c->finished = true;
         mr_stream_close(c->stream);
     }
@@ -251,6 +262,7 @@ static void closed_by_peer(struct amqp_connection *c)
     struct amqp_method ok = {.id = AMQP_connection_close_ok};
     amqp_channels_end(c);
     amqp_send_method(c, 0, &ok);
+    c->lingers = true;
     amqp_connection_end(c);
 }
 

@@ -165,6 +165,7 @@ struct amqp_connection {
     bool blocked_told;    /* connection.blocked was sent, unblocked not yet */
     bool cut;             /* to be reset at the end of the turn */
     bool ended;           /* EXPECT_END: our end was sent */
+    bool lingers;         /* EXPECT_END: the peer said close, and may end first */
     bool finished;        /* the stream was closed or aborted: only its on_close is awaited */
     bool starved;         /* there was no memory for a content: channels are not told of room for a while */
     bool input_stopped;   /* there may be frames that were not read because they may not */

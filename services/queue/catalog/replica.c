@@ -60,7 +60,7 @@ void catalog_free(struct catalog *c)
         free(c->vhosts[i]);
     free(c->vhosts);
     free(c->routed);
-    if (c->memory.base)
+    if (c->memory.limit) /* where allocations are malloc's there is no base */
         memory_release(&c->memory);
     free(c);
 }
