@@ -86,8 +86,12 @@ vm_memory_high_watermark.absolute = 2GB
             return False
 
     def control(self, *words):
-        return subprocess.run(["/usr/lib/rabbitmq/bin/rabbitmqctl", "-q", *words], env=self.environment, cwd=self.folder, check=True,
-                              capture_output=True, text=True, timeout=60).stdout
+        """It serves before it can be administered."""
+        def succeeds():
+            result = subprocess.run(["/usr/lib/rabbitmq/bin/rabbitmqctl", "-q", *words], env=self.environment, cwd=self.folder,
+                                    capture_output=True, text=True, timeout=60)
+            return result if result.returncode == 0 else None
+        return wait_until(succeeds, f"rabbitmqctl {' '.join(words)}", 30).stdout
 
     def cpu_seconds(self):
         fields = open(f"/proc/{self.beam()}/stat").read().rsplit(")", 1)[1].split()

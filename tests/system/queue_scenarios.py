@@ -149,7 +149,8 @@ def queue_purge_leaves_what_is_unacknowledged():
     yield Send(*[message("purge", i) for i in range(5)])
     yield Send(get("purge", no_ack=False))
     yield Send(Q.Purge(queue="purge"))
-    yield Send(B.Nack(delivery_tag=1, requeue=True), declare("purge", passive=True))
+    yield Send(B.Nack(delivery_tag=1, requeue=True))
+    yield Send(declare("purge", passive=True))
     yield Send(get("purge"))
 
 

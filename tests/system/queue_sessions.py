@@ -13,7 +13,7 @@ from lib import main, note, run
 from queue_lib import AMQP, HOST, Frames, RabbitMq, frame, queue_service, spec
 from queue_scenarios import ALL
 
-QUIET, QUIET_OURS, PATIENCE = 0.06, 0.015, 3.0
+QUIET, QUIET_OURS, PATIENCE = 0.08, 0.02, 5.0
 
 parser = argparse.ArgumentParser()
 parser.add_argument("millrace", nargs="?")
@@ -97,20 +97,34 @@ class Client:
         return True
 
 
-def listen(clients, wanted):
+def answered(step, name, items):
+    """Everything that must come has come: a reply for each method that has one, the content that belongs to a method."""
+    if items and items[-1][1][0] in ("Basic.Deliver", "Basic.GetOk", "Basic.Return"):
+        return False
+    if items and items[-1][1][0] == "header" and items[-1][1][1]["body"]:
+        return False
+    if any(kind in ("Channel.Close", "Connection.Close", "end") for _, (kind, _) in items):
+        return True
+    if name != step.connection:
+        return True
+    asked = [i for i in step.items if not isinstance(i, tuple) and i.synchronous and not getattr(i, "nowait", False)]
+    return sum(kind.endswith(("Ok", "GetEmpty")) for _, (kind, _) in items) >= len(asked)
+
+
+def listen(clients, step, wanted):
     """What each connection hears until it is quiet; `wanted`: what the other server said, for which we wait."""
     heard = {}
     for name, client in clients.items():
-        heard[name], count = [], None if wanted is None else len(wanted[name])
-        end_timeout = PATIENCE
+        items = heard[name] = []
         while True:
-            enough = count is not None and len(heard[name]) >= count and not (
-                heard[name] and heard[name][-1][1][0] == "body" and heard[name][-1] != wanted[name][-1])
-            timeout = QUIET if count is None else QUIET_OURS if enough else end_timeout
-            if not client.hear(heard[name], timeout):
+            patient = not answered(step, name, items)
+            if wanted is not None:
+                whole = not items or items[-1][1][0] != "body"
+                patient = len(items) < len(wanted[name]) or (len(items) == len(wanted[name]) and items != wanted[name] and not whole)
+            if not client.hear(items, PATIENCE if patient else QUIET if wanted is None else QUIET_OURS):
                 break
-    for items in heard.values():  # after an error some servers end the connection, others wait for the client to do so
-        if len(items) > 1 and items[-1][1][0] == "end" and items[-2][1][0] == "Connection.Close":
+    for items in heard.values():  # then some servers end the connection, others wait for the client to do so
+        if len(items) > 1 and items[-1][1][0] == "end" and items[-2][1][0] in ("Connection.Close", "Connection.CloseOk"):
             items.pop()
     return {name: [item for _, item in sorted(enumerate(items), key=lambda x: (x[1][0], x[0]))] for name, items in heard.items()}
 
@@ -128,7 +142,7 @@ def play(address, scenario, said):
             wanted = said[number] if said and number < len(said) else None
             if wanted is not None:
                 wanted = {name: wanted.get(name, []) for name in clients}
-            heard.append(listen(clients, wanted))
+            heard.append(listen(clients, step, wanted))
             steps.append(step)
             if said and heard[-1] != said[number]:
                 break
