@@ -103,7 +103,7 @@ static struct {
     ino_t inode[WORLD_FILES];
     off_t synced[WORLD_FILES];
     unsigned files;
-    int write_error, sync_error; /* of every call; 0: they work */
+    int write_error, sync_error, read_error; /* of every call; 0: they work */
     uint64_t calls;
     void (*before)(void);
 } world_disk;
@@ -131,6 +131,12 @@ static inline ssize_t world_pwritev(int fd, const struct iovec *v, int n, off_t 
     world_call();
     errno = world_disk.write_error;
     return errno ? -1 : qlog_io_system.pwritev(fd, v, n, at);
+}
+
+static inline ssize_t world_pread(int fd, void *data, size_t n, off_t at)
+{
+    errno = world_disk.read_error;
+    return errno ? -1 : qlog_io_system.pread(fd, data, n, at);
 }
 
 static inline int world_sync(int fd)
@@ -206,6 +212,7 @@ static inline void world_init(struct world *x, const char *folder)
     x->io = qlog_io_system;
     x->io.open = world_open;
     x->io.pwritev = world_pwritev;
+    x->io.pread = world_pread;
     x->io.fdatasync = x->io.fsync = world_sync;
     x->io.completed = NULL;
 }

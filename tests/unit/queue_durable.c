@@ -361,6 +361,42 @@ static void what_was_there_before_memory_was_short_leaves_it(void **state)
     world_stop(&x, true);
 }
 
+static void message_that_cannot_be_read_now_is_waited_for(void **state)
+{
+    struct world x, y;
+    (void)state;
+    world_init(&x, inner);
+    struct catalog_queue *q = world_declare(&x, 7, "q");
+    world_start(&x);
+    world_put_text(&x, q, "one");
+    world_settle(&x);
+    world_stop(&x, true);
+    world_init(&y, inner);
+    y.catalog = x.catalog;
+    q = &y.catalog.queues[0];
+    world_start(&y);
+    world_settle(&y);
+    world_disk.read_error = EIO;
+    struct queue_request *r = world_request(&y, q, QUEUE_GET, 0);
+    r->no_ack = true;
+    r->done = world_got_done;
+    r->context = &world_gotten;
+    world_gotten.answered = false;
+    queue_request_send(r);
+    world_pass(&y, 3 * MR_SECOND);
+    assert_false(world_gotten.answered);
+    assert_int_equal(durable_error(world_queue(&y, q)), EIO);
+    world_disk.read_error = 0;
+    world_pass(&y, 2 * MR_SECOND);
+    assert_true(world_gotten.answered);
+    assert_int_equal(world_gotten.result, QUEUE_DONE);
+    assert_string_equal((char *)world_gotten.body, "one");
+    assert_int_equal(durable_error(world_queue(&y, q)), 0);
+    world_settle(&y);
+    queue_set_check(&y.b);
+    world_stop(&y, true);
+}
+
 static void log_that_cannot_be_written_holds_confirms_and_raises_the_alarm(void **state)
 {
     struct world x;
@@ -523,6 +559,7 @@ int main(void)
         TEST(bodies_leave_memory_and_come_back_in_order),
         TEST(delayed_bodies_leave_memory_too),
         TEST(what_was_there_before_memory_was_short_leaves_it),
+        TEST(message_that_cannot_be_read_now_is_waited_for),
         TEST(log_that_cannot_be_written_holds_confirms_and_raises_the_alarm),
         TEST(log_of_a_queue_that_is_no_more_is_deleted_at_start),
         TEST(damaged_log_lets_its_queue_take_nothing),

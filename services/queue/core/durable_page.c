@@ -67,14 +67,17 @@ static void read_done(void *context, const struct qlog_record *record, int error
     struct durable *d = r->durable;
     if (error == 0 && !record)
         error = EIO;
-    if (d && error && error != ECANCELED)
+    if (d && error && error != ECANCELED && error != d->read_error)
         mr_log(MR_LOG_ERROR, "queue", "queue %.*s: record %" PRIu64 " of its log cannot be read: errno %d",
                (int)d->queue->declared->name.length, (const char *)d->queue->declared->name.data, r->offset, error);
     if (d && r->carry) {
         d->carry_reads--;
         d->read_error = error;
+        d->carry_paused |= error != 0;
         if (!error)
             durable_carried(d, r, record->payload);
+        else if (error == EBADMSG)
+            queue_entry_paged_in(d->queue, r->id, NULL, error); /* ends it, unless memory has it still */
         durable_dirty(d);
     } else if (d) {
         d->page_reads--;
@@ -210,6 +213,9 @@ void durable_page_second(struct durable_set *set)
     unsigned budget = PAGE_OUT_MAX;
     for (struct durable *d = set->all; d; d = d->next) {
         uint64_t again = d->page_again;
+        if (d->carry_paused)
+            durable_dirty(d);
+        d->carry_paused = false;
         d->page_again = 0;
         if (again)
             durable_page_in(d->queue, again);

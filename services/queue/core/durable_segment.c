@@ -75,7 +75,7 @@ static void dead_trim(struct durable *d)
 
 static bool worth_carrying(const struct durable *d)
 {
-    return d->segment_count > 2 && !d->read_error && qlog_ready(d->broker->engine) &&
+    return d->segment_count > 2 && !d->carry_paused && qlog_ready(d->broker->engine) &&
            qlog_bytes(d->log) > 2 * (d->live_bytes + d->broker->config->segment_bytes);
 }
 

@@ -62,6 +62,7 @@ struct durable {
 
     uint64_t carry_cursor; /* entries up to this id are not in the first segment */
     unsigned carry_reads;
+    bool carry_paused;      /* a record could not be read: again by the next second */
     uint64_t carried_until; /* nothing is trimmed until the log is safe up to here; 0: nothing was carried */
 
     struct durable_read *reads;
