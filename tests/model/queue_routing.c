@@ -252,6 +252,14 @@ static void binding_turn(struct catalog_world *x)
     binding_change(x, b);
 }
 
+static unsigned number_of(struct mr_span name)
+{
+    unsigned n = 0;
+    for (size_t i = 1; i < name.length; i++)
+        n = 10 * n + (unsigned)(name.data[i] - '0');
+    return n;
+}
+
 static void message_compare(struct catalog_world *x)
 {
     struct bytes keys[3], properties;
@@ -275,7 +283,7 @@ static void message_compare(struct catalog_world *x)
     for (unsigned i = 0; i < QUEUES; i++)
         wanted += queues[i];
     for (unsigned i = 0; i < got; i++) {
-        unsigned q = (unsigned)atoi((const char *)out[i]->name.data + 1);
+        unsigned q = number_of(out[i]->name);
         assert(queues[q]);
         queues[q] = false; /* once */
     }

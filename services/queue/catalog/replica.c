@@ -13,7 +13,10 @@ static bool memory_start(struct catalog *c, const struct queue_config *config, u
     if (limit < (UINT64_C(1) << 20))
         limit = UINT64_C(1) << 20;
     uint64_t region = limit < region_max / 8 ? 8 * limit : region_max;
-    return memory_init(&c->memory, region, decides ? limit : 2 * limit);
+    if (memory_init(&c->memory, region, decides ? limit : 2 * limit))
+        return true;
+    c->memory.limit = 0; /* nothing to release */
+    return false;
 }
 
 static bool indexes_start(struct catalog *c)
