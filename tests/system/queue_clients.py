@@ -7,7 +7,7 @@ import subprocess
 import threading
 
 from lib import HERE, MILLRACE, Skip, note, run, wait_until
-from queue_lib import AMQP, URL, queue_main
+from queue_lib import AMQP, ORACLE_ONLY, URL, queue_main
 
 import pika  # queue_lib has said where it is
 
@@ -152,10 +152,16 @@ def go_client_passes_its_own_integration_tests(namespace, millrace):
     go = shutil.which("go", path="/usr/bin:/bin")
     if not go or not os.path.isdir(GO_CLIENT):
         raise Skip("no golang-go, or no golang-github-rabbitmq-amqp091-go-dev")
-    environment = {"PATH": "/usr/bin:/bin", "HOME": str(namespace.folder), "GOPATH": "/usr/share/gocode", "GO111MODULE": "off", "GOFLAGS": "",
+    # Two of its tests ask for the product RabbitMQ and leave their connection open when the server has another name: a copy asks for ours.
+    package = namespace.folder / "go/src/github.com/rabbitmq/amqp091-go"
+    shutil.copytree(GO_CLIENT, package)
+    if not ORACLE_ONLY:
+        tests = package / "integration_test.go"
+        tests.write_text(tests.read_text().replace('server == "RabbitMQ"', 'server == "Millrace"'))
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(namespace.folder), "GOPATH": f"{namespace.folder}/go:/usr/share/gocode", "GO111MODULE": "off", "GOFLAGS": "",
                    "GOCACHE": str(BUILD / "go-cache"), "AMQP_URL": f"{URL}/"}
     program = namespace.folder / "go_integration"
-    run(go, "test", "-c", "-tags", "integration", "-o", program, "github.com/rabbitmq/amqp091-go", env=environment, cwd=GO_CLIENT, timeout=280)
+    run(go, "test", "-c", "-tags", "integration", "-o", program, "github.com/rabbitmq/amqp091-go", env=environment, cwd=package, timeout=280)
     names = re.findall(r"^func (Test\w+)", open(f"{GO_CLIENT}/integration_test.go").read(), re.MULTILINE)
     names = [n for n in names if n != "TestMain" and n not in GO_SKIPPED]
     out = run(program, "-test.v", "-test.timeout", "120s", "-test.run", f"^({'|'.join(names)})$", env=environment, cwd=namespace.folder, timeout=150, check=False)
