@@ -860,6 +860,36 @@ static void acknowledged_in_any_order_each_once(void **state)
     SAYS(a, "1 queue.purge_ok 100\n");
 }
 
+static void acknowledgements_of_many_queues_mixed_are_each_their_own(void **state)
+{
+    static const char *const queues[] = {"q0", "q1", "q2", "q3", "q4", "q5", "q6"};
+    for (unsigned i = 0; i < 7; i++) {
+        fill(a, queues[i], 30);
+        for (unsigned k = 0; k < 30; k++)
+            get(queues[i]);
+        amqp_client_send(b);
+    }
+    for (uint64_t k = 0; k < 30; k++)
+        for (uint64_t i = 0; i < 7; i++) /* a third each: acknowledged, put back, left */
+            if (k % 3 == 0)
+                ack(i * 30 + k + 1, false);
+            else if (k % 3 == 1)
+                nack(i * 30 + k + 1, false, true);
+    SAYS(b, "");
+    for (unsigned i = 0; i < 7; i++) {
+        holds(a, queues[i], 10, 0);
+        get(queues[i]);
+        PUT(1, basic_nack, .delivery_tag = 211 + i, .requeue = true);
+        char answer[100];
+        snprintf(answer, sizeof answer, "1 basic.get_ok %u true  %s 9 [1]\n", 211 + i, queues[i]);
+        SAYS(b, answer);
+    }
+    PUT(1, basic_recover, .requeue = true);
+    SAYS(b, "1 basic.recover_ok\n");
+    for (unsigned i = 0; i < 7; i++)
+        holds(a, queues[i], 20, 0);
+}
+
 static void multiple_acknowledges_up_to_its_tag_and_that_tag_must_be_one(void **state)
 {
     fill(a, "q", 5);
@@ -890,6 +920,70 @@ static void unacknowledged_are_put_back_when_the_connection_is_lost(void **state
     b = client(1);
     get("q");
     SAYS(b, "1 basic.get_ok 1 true  q 299 [0]\n");
+}
+
+/* The alarm ends with the next second. */
+static void memory_again(struct memory *memory, uint64_t limit)
+{
+    memory->limit = limit;
+    for (unsigned i = 0; i < 4; i++)
+        fake_pass(amqp_client.g.w[i % 2], 2 * MR_SECOND);
+    amqp_client_turns();
+}
+
+/* Several queues, so that no batch is long; the memory of the session's worker is full to the last byte. */
+static void everything_is_put_back_without_any_memory_to_do_it(void **state)
+{
+    struct memory *memory = &amqp_client_broker(1)->memory;
+    uint64_t limit = memory->limit;
+    fill(a, "q", 300);
+    fill(a, "r", 300);
+    consume("q", "t");
+    consume("r", "u");
+    amqp_client_send(b);
+    memory->limit = memory->used;
+    fake_reset(b);
+    for (unsigned i = 0; i < 40; i++)
+        amqp_client_turns();
+    memory_again(memory, limit);
+    holds(a, "q", 300, 0);
+    holds(a, "r", 300, 0);
+    b = client(1);
+}
+
+/* Every allocation of the session's worker fails once, in turn: the session ends in some way, the broker does not, and what was confirmed is
+ * there. */
+static void any_allocation_may_fail_and_nothing_confirmed_is_lost(void **state)
+{
+    struct memory *memory = &amqp_client_broker(1)->memory;
+    uint64_t limit = memory->limit;
+    unsigned rounds = 0, kept = 0;
+    declare(a, "q");
+    for (uint64_t room = 0; room < 20000; room += 61, rounds++) {
+        struct mr_stream *s = client(1);
+        PUT(1, confirm_select, .nowait = true);
+        amqp_client_send(s);
+        memory->limit = memory->used + room;
+        mandatory("", "q", "kept");
+        PUT(1, basic_consume, .queue = S("q"), .consumer_tag = S("t"), .no_wait = true);
+        PUT(1, queue_declare, .queue = S("mine"), .exclusive = true, .no_wait = true);
+        get("q");
+        nack(1, true, true);
+        ack(1, true);
+        amqp_client_send_quietly(s);
+        for (unsigned i = 0; i < 10; i++)
+            amqp_client_turns();
+        bool confirmed = strstr(amqp_client_said(s), "basic.ack 1 ") != NULL;
+        memory_again(memory, limit);
+        amqp_client_hang_up(s);
+        amqp_client_turns();
+        PUT(1, queue_purge, .queue = S("q"));
+        const char *said = amqp_client_send(a);
+        kept += confirmed;
+        if (confirmed)
+            assert_string_equal(said, "1 queue.purge_ok 1\n");
+    }
+    assert_true(kept > 10 && kept < rounds - 10);
 }
 
 static void deliveries_end_at_unacknowledged_max_and_go_on_below(void **state)
@@ -961,8 +1055,11 @@ int main(void)
         T(what_is_kept_for_a_channel_goes_back_in_order_when_it_ends),
         T(peer_that_does_not_read_gets_all_in_order_when_it_reads),
         T(acknowledged_in_any_order_each_once),
+        T(acknowledgements_of_many_queues_mixed_are_each_their_own),
         T(multiple_acknowledges_up_to_its_tag_and_that_tag_must_be_one),
         T(unacknowledged_are_put_back_when_the_connection_is_lost),
+        T(everything_is_put_back_without_any_memory_to_do_it),
+        T(any_allocation_may_fail_and_nothing_confirmed_is_lost),
         T(deliveries_end_at_unacknowledged_max_and_go_on_below),
         T(reply_goes_straight_to_the_channel_that_asked),
     };

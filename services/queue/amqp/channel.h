@@ -20,6 +20,7 @@ enum {
     CHANNEL_TX_BYTES_MAX = 64 << 20,
     CHANNEL_CONSUMERS_MAX = 4096,
     CHANNEL_KEYS_MAX = 128, /* of one message: its own, CC and BCC */
+    CHANNEL_BATCHES = 4,    /* queues whose acknowledgements are gathered at a time */
     CHANNEL_RESERVE = 32,   /* entries that can be put back without any memory */
 };
 
@@ -136,7 +137,7 @@ struct channel {
     uint64_t tag; /* of the last delivery */
     struct channel_chunk *oldest, *youngest;
     uint64_t unacknowledged, unacknowledged_consumed;
-    struct channel_batch *batch, *reserve;
+    struct channel_batch *batches[CHANNEL_BATCHES], *reserve; /* being filled, each of another queue */
     bool reserve_out;
     bool untrimmed;     /* there are chunks with little in them */
     bool settle_failed; /* of the method that runs */

@@ -1,5 +1,5 @@
-/* basic.ack, nack, reject, recover. What is settled in one turn goes to its queue in one request, as long as queue and way are the same;
- * anything else that the channel asks of a queue is asked behind it. */
+/* basic.ack, nack, reject, recover. What is settled in one turn goes to its queue in one request, as long as the way is the same; anything
+ * else that the channel asks of a queue is asked behind it. */
 #include "queue/amqp/channel.h"
 
 #include <stddef.h>
@@ -35,16 +35,21 @@ static void batch_done(struct queue_request *r)
     channel_drop(ch);
 }
 
-void channel_settle_flush(struct channel *ch)
+static void batch_send(struct channel *ch, struct channel_batch **slot)
 {
-    struct channel_batch *batch = ch->batch;
-    if (!batch)
-        return;
-    ch->batch = NULL;
+    struct channel_batch *batch = *slot;
+    *slot = NULL;
     channel_hold(ch);
     batch->committed = ch->committing;
     ch->commit_missing += batch->committed;
     queue_request_send(&batch->request);
+}
+
+void channel_settle_flush(struct channel *ch)
+{
+    for (unsigned i = 0; i < CHANNEL_BATCHES; i++)
+        if (ch->batches[i])
+            batch_send(ch, &ch->batches[i]);
 }
 
 static struct channel_batch *batch_begin(struct channel *ch, uint64_t queue_id, enum queue_settle how)
@@ -66,15 +71,14 @@ static struct channel_batch *batch_begin(struct channel *ch, uint64_t queue_id, 
                                             .done = batch_done,
                                             .connection = ch->base.connection->id,
                                             .settle = how};
-    ch->batch = batch;
     channel_flush_later(ch);
     return batch;
 }
 
 /* Room for one more; false: it is full for good. */
-static bool batch_grow(struct channel *ch)
+static bool batch_grow(struct channel *ch, struct channel_batch **slot)
 {
-    struct channel_batch *batch = ch->batch;
+    struct channel_batch *batch = *slot;
     if (batch->request.entry_count < batch->capacity)
         return true;
     if (batch == ch->reserve || batch->capacity * 2 > QUEUE_SETTLE_MAX)
@@ -84,18 +88,34 @@ static bool batch_grow(struct channel *ch)
     if (!larger)
         return false;
     larger->capacity *= 2;
-    ch->batch = larger;
+    *slot = larger;
     return true;
+}
+
+/* The batch of this queue, else a place for one. Two of a queue are never open: their order would be lost. */
+static struct channel_batch **batch_slot(struct channel *ch, uint64_t queue_id)
+{
+    struct channel_batch **empty = NULL;
+    for (unsigned i = 0; i < CHANNEL_BATCHES; i++) {
+        if (ch->batches[i] && ch->batches[i]->request.queue_id == queue_id)
+            return &ch->batches[i];
+        if (!ch->batches[i])
+            empty = &ch->batches[i];
+    }
+    if (empty)
+        return empty;
+    batch_send(ch, &ch->batches[queue_id % CHANNEL_BATCHES]);
+    return &ch->batches[queue_id % CHANNEL_BATCHES];
 }
 
 bool channel_settle_add(struct channel *ch, const struct channel_entry *e, enum queue_settle how)
 {
-    struct channel_batch *batch = ch->batch;
-    if (batch && (batch->request.queue_id != e->queue_id || batch->request.settle != how || !batch_grow(ch)))
-        channel_settle_flush(ch);
-    if (!ch->batch && !batch_begin(ch, e->queue_id, how))
+    struct channel_batch **slot = batch_slot(ch, e->queue_id), *batch;
+    if (*slot && ((*slot)->request.settle != how || !batch_grow(ch, slot)))
+        batch_send(ch, slot);
+    if (!*slot && !(*slot = batch_begin(ch, e->queue_id, how)))
         return false;
-    batch = ch->batch;
+    batch = *slot;
     batch->request.entries[batch->request.entry_count++] = e->entry;
     return true;
 }
