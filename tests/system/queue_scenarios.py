@@ -531,6 +531,133 @@ def priorities_come_first():
     yield from drain("prio", 8)
 
 
+def priorities_at_the_limit():
+    yield Send(declare("pl", {"x-max-priority": 3, "x-max-length": 2}))
+    for n, p in enumerate((1, 3, 2, 0)):
+        yield Send(message("pl", f"{n}:{p}", "", P(priority=p)))
+    yield from drain("pl", 3)
+
+
+def priorities_delivered_and_put_back():
+    yield Send(declare("pb", {"x-max-priority": 3}), *[message("pb", p, "", P(priority=p)) for p in (0, 1, 2, 3)])
+    yield Send(get("pb", no_ack=False))
+    yield Send(get("pb", no_ack=False))
+    yield Send(message("pb", "3 again", "", P(priority=3)))
+    yield Send(B.Nack(delivery_tag=2, multiple=True, requeue=True))
+    yield from drain("pb", 6)
+
+
+def limits_when_something_is_put_back():
+    yield Send(declare("lb", {"x-max-length": 2}), message("lb", 1), message("lb", 2))
+    yield Send(get("lb", no_ack=False))
+    yield Send(message("lb", 3))
+    yield Send(B.Nack(delivery_tag=1, requeue=True))
+    yield Send(declare("lb", passive=True))
+    yield from drain("lb", 3)
+
+
+def limits_of_nothing():
+    yield Send(declare("l0", {"x-max-length": 0}))
+    yield Send(message("l0", 1))
+    yield Send(get("l0"))
+    yield Send(consume("l0", no_ack=True))
+    yield Send(message("l0", 2))
+
+
+def limits_count_what_is_ready():
+    yield Send(declare("lr", {"x-max-length": 2, "x-overflow": "reject-publish"}), spec.Confirm.Select())
+    yield Send(message("lr", 1))
+    yield Send(message("lr", 2))
+    yield Send(get("lr", no_ack=False))
+    yield Send(message("lr", 3))
+    yield Send(message("lr", 4))
+    yield Send(B.Nack(delivery_tag=1, requeue=True))
+    yield Send(declare("lr", passive=True))
+    yield from drain("lr", 4)
+
+
+def limits_refused_and_dead_lettered():
+    yield Send(declare("rdd"), declare("rd", {"x-max-length": 1, "x-overflow": "reject-publish-dlx", "x-dead-letter-exchange": "",
+                                              "x-dead-letter-routing-key": "rdd"}))
+    yield Send(spec.Confirm.Select())
+    yield Send(message("rd", 1))
+    yield Send(message("rd", 2))
+    yield Send(get("rdd"))
+
+
+def time_to_live_of_nothing():
+    yield Send(declare("t0"))
+    yield Send(message("t0", 1, "", P(expiration="0")))
+    yield Send(get("t0"))
+    yield Send(consume("t0"))
+    yield Send(message("t0", 2, "", P(expiration="0")))
+    yield Send(B.Nack(delivery_tag=2, requeue=True))
+    yield Send(B.Nack(delivery_tag=1, requeue=True))
+    yield Send(B.Cancel(consumer_tag="c"))
+    yield Send(B.Recover(requeue=True))
+    yield Send(declare("t0", passive=True))
+
+
+def time_to_live_of_a_queue_is_nothing():
+    yield Send(declare("q0", {"x-message-ttl": 0}))
+    yield Send(message("q0", 1))
+    yield Send(declare("q0", passive=True))
+    yield Send(consume("q0"))
+    yield Send(message("q0", 2))
+
+
+def consume_one_active_of_the_highest_priority():
+    yield Send(declare("sp", {"x-single-active-consumer": True}))
+    yield Send(consume("sp", "low"))
+    yield Send(consume("sp", "middle", {"x-priority": 1}))
+    yield Send(consume("sp", "high", {"x-priority": 5}))
+    yield Send(message("sp", 1))
+    yield Send(B.Cancel(consumer_tag="low"))
+    yield Send(message("sp", 2))
+    yield Send(B.Cancel(consumer_tag="high"))
+    yield Send(message("sp", 3))
+
+
+def consume_in_turns():
+    yield Send(declare("tu"))
+    yield Send(consume("tu", "one"))
+    yield Send(consume("tu", "two"))
+    yield Send(consume("tu", "three"))
+    for n in range(7):
+        yield Send(message("tu", n))
+    yield Send(B.Cancel(consumer_tag="two"))
+    for n in range(3):
+        yield Send(message("tu", n))
+
+
+def consume_by_priority_while_there_is_room():
+    yield Send(declare("pr"), B.Qos(prefetch_count=1))
+    yield Send(consume("pr", "high", {"x-priority": 1}))
+    yield Send(consume("pr", "low"))
+    yield Send(message("pr", 1))
+    yield Send(message("pr", 2))
+    yield Send(message("pr", 3))
+    yield Send(B.Ack(delivery_tag=1))
+    yield Send(B.Ack(delivery_tag=2))
+
+
+def get_while_consumed_exclusively():
+    yield Send(declare("ge"), B.Qos(prefetch_count=1))
+    yield Send(consume("ge", "only", exclusive=True))
+    yield Send(message("ge", 1), message("ge", 2))
+    yield Send(get("ge"), channel=2)
+
+
+def queue_auto_delete_without_consumers():
+    yield Send(declare("ad", auto_delete=True))
+    yield Send(message("ad", 1))
+    yield Send(get("ad"))
+    yield Send(declare("ad", passive=True))
+    yield Send(consume("ad", "x"))
+    yield Send(C.Close(reply_code=200, reply_text="", class_id=0, method_id=0))
+    yield Send(declare("ad", passive=True), channel=2)
+
+
 # -- transactions ---------------------------------------------------------------------------------------------------------------------
 
 
