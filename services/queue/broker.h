@@ -88,7 +88,8 @@ struct broker_shared {
 
 struct broker {
     struct mr_worker *worker;
-    uint64_t *counters;
+    uint64_t *counters; /* the worker's; after `release` those below, which nobody reads */
+    uint64_t counters_after[QUEUE_COUNTERS];
     struct broker_shared *shared;
     const struct queue_config *config;
     unsigned index, workers;

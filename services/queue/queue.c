@@ -227,6 +227,7 @@ static void queue_release(struct mr_worker *w, void *state)
     amqp_server_release(b);
     if (b->engine)
         qlog_engine_stop(b->engine);
+    b->counters = b->counters_after; /* the worker frees its own; what is given back in `close` is still counted */
 }
 
 const struct mr_service queue_service = {.name = "queue",
