@@ -314,6 +314,27 @@ static void a_single_active_consumer_is_followed_by_the_next(void **state)
     queue_world_consumer_free(&c);
 }
 
+/* What is ready goes to who takes over at once, though the first has not acknowledged. */
+static void a_single_active_consumer_that_is_full_is_followed(void **state)
+{
+    struct queue_world *x = *state;
+    struct queue_arguments arguments = queue_world_arguments();
+    struct queue_world_consumer a = {0}, b = {0};
+    arguments.single_active_consumer = true;
+    redeclare(x, &arguments);
+    queue_world_consume(x, &a, 0, "q", &(struct queue_request){.prefetch = 1});
+    queue_world_consume(x, &b, 1, "q", NULL);
+    publish_numbers(x, "q", 2);
+    queue_world_settle(x);
+    ASSERT_GOT(&a, "0");
+    assert_int_equal(b.count, 0);
+    queue_world_cancel(&a);
+    queue_world_settle(x);
+    ASSERT_GOT(&b, "1");
+    queue_world_consumer_free(&a);
+    queue_world_consumer_free(&b);
+}
+
 /* -- settling ------------------------------------------------------------------------------------------------------------------------- */
 
 static void a_tag_that_is_not_delivered_is_reported_and_the_others_settled(void **state)
@@ -677,6 +698,97 @@ static void a_message_for_a_queue_that_is_gone_fails(void **state)
     assert_int_equal(p.failed, 1);
 }
 
+/* -- messages that only the log has ---------------------------------------------------------------------------------------------------------- */
+
+static char folder[] = "/tmp/queue-core-XXXXXX";
+
+static int setup_paged(void **state)
+{
+    struct queue_world *x = malloc(sizeof *x);
+    assert_non_null(x);
+    strcpy(folder + strlen(folder) - 6, "XXXXXX");
+    assert_non_null(mkdtemp(folder));
+    queue_world_init(x);
+    x->config.folder = folder;
+    queue_world_start(x, 2);
+    queue_world_declare(x, "q", 1, true, NULL);
+    for (unsigned i = 0; i < 3; i++) {
+        char text[2] = {(char)('0' + i), 0};
+        assert_true(
+            queue_world_publish(x, 0, "q", &(struct queue_world_message){.body = text, .persistent = true}, NULL));
+    }
+    queue_world_settle(x);
+    for (uint64_t id = 1; id <= 3; id++)
+        assert_true(queue_entry_page_out(queue_world_queue(x, "q"), id));
+    assert_int_equal(queue_world_queue(x, "q")->paged, 3);
+    *state = x;
+    return 0;
+}
+
+static int teardown_paged(void **state)
+{
+    char command[64];
+    snprintf(command, sizeof command, "rm -rf --one-file-system '%s'", folder);
+    return teardown(state) || system(command);
+}
+
+static void paged_messages_come_back_in_order(void **state)
+{
+    struct queue_world *x = *state;
+    struct queue_world_consumer c = {0};
+    char text[24];
+    assert_true(queue_world_get(x, 0, "q", text, sizeof text, NULL, NULL));
+    assert_string_equal(text, "0");
+    queue_world_consume(x, &c, 0, "q", NULL);
+    queue_world_publish(x, 0, "q", &(struct queue_world_message){.body = "3"}, NULL);
+    queue_world_settle(x);
+    ASSERT_GOT(&c, "1", "2", "3");
+    queue_world_consumer_free(&c);
+}
+
+static void got_result(struct queue_request *r)
+{
+    *(enum queue_result *)r->context = r->result;
+}
+
+/* Who waits for a message to be read gets the next one, or is told that there is none, when that one goes away meanwhile. */
+static void a_get_does_not_wait_for_what_was_purged(void **state)
+{
+    struct queue_world *x = *state;
+    enum queue_result result = QUEUE_DONE;
+    struct queue_request get = {.home = x->b[1],
+                                .verb = QUEUE_GET,
+                                .queue_id = queue_world_find(x, "q")->declared.id,
+                                .done = got_result,
+                                .context = &result};
+    fake_offload_hold(x->w[1], true); /* and what other workers send, so all of this is on the owner */
+    queue_request_send(&get);
+    for (unsigned i = 0; i < 4; i++)
+        queue_world_turn(x, 1);
+    assert_non_null(queue_world_queue(x, "q")->waiting);
+    queue_world_send(x, 1, get.queue_id, &(struct queue_request){.verb = QUEUE_PURGE}, NULL, 0);
+    for (unsigned i = 0; i < 4; i++)
+        queue_world_turn(x, 1);
+    assert_int_equal(result, QUEUE_EMPTY);
+    fake_offload_hold(x->w[1], false);
+    queue_world_settle(x);
+}
+
+static void a_damaged_message_is_told_and_does_not_hold_up_the_queue(void **state)
+{
+    struct queue_world *x = *state;
+    char command[160], text[24];
+    snprintf(command, sizeof command,
+             "for f in %s/q-*/*.log; do printf xxxx | dd of=$f bs=1 seek=%u conv=notrunc status=none; done", folder,
+             queue_entry_find(queue_world_queue(x, "q"), 1)->log_position + 40);
+    assert_int_equal(system(command), 0);
+    struct queue_request r =
+        queue_world_ask(x, 0, "q", &(struct queue_request){.verb = QUEUE_GET, .no_ack = true}, NULL, 0);
+    assert_int_equal(r.result, QUEUE_UNREADABLE);
+    assert_true(queue_world_get(x, 0, "q", text, sizeof text, NULL, NULL));
+    assert_string_equal(text, "1");
+}
+
 /* -- what is seen --------------------------------------------------------------------------------------------------------------------------- */
 
 static void status_shows_counts_rates_and_age(void **state)
@@ -735,7 +847,8 @@ static void without_memory_puts_fail_and_nothing_is_lost(void **state)
 
 int main(void)
 {
-#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define CASE(name)  cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define PAGED(name) cmocka_unit_test_setup_teardown(name, setup_paged, teardown_paged)
     const struct CMUnitTest tests[] = {
         CASE(messages_are_got_in_the_order_they_came),
         CASE(a_requeued_message_is_at_its_place_again),
@@ -750,6 +863,7 @@ int main(void)
         CASE(after_a_cancel_nothing_comes_and_the_unacknowledged_stays),
         CASE(an_exclusive_consumer_is_alone),
         CASE(a_single_active_consumer_is_followed_by_the_next),
+        CASE(a_single_active_consumer_that_is_full_is_followed),
         CASE(a_tag_that_is_not_delivered_is_reported_and_the_others_settled),
         CASE(a_rejected_message_without_a_dead_letter_exchange_is_gone),
         CASE(a_message_returned_more_often_than_the_delivery_limit_is_gone),
@@ -771,6 +885,9 @@ int main(void)
         CASE(an_auto_delete_queue_goes_with_its_last_consumer),
         CASE(an_exclusive_queue_answers_its_connection_alone),
         CASE(a_message_for_a_queue_that_is_gone_fails),
+        PAGED(paged_messages_come_back_in_order),
+        PAGED(a_get_does_not_wait_for_what_was_purged),
+        PAGED(a_damaged_message_is_told_and_does_not_hold_up_the_queue),
         CASE(status_shows_counts_rates_and_age),
         CASE(without_memory_puts_fail_and_nothing_is_lost),
     };
