@@ -25,6 +25,7 @@ struct model {
     uint64_t next, begin; /* begin: the oldest that may be read */
     uint32_t length[RECORDS];
     struct qlog_place place[RECORDS];
+    uint64_t trim; /* the highest asked for since the start */
     uint64_t seen; /* at the last open: the end of what was shown */
     bool any;
 };
@@ -129,17 +130,34 @@ static void log_open(struct model *m, uint64_t safe)
     DEMAND(!m->any || m->seen == qlog_next(m->log), "the end", m, m->seen, qlog_next(m->log));
     m->next = qlog_next(m->log);
     m->begin = qlog_begin(m->log);
+    m->trim = 0;
 }
 
 static void generation_new(struct model *m)
 {
     m->generation++;
-    m->next = m->begin = 0;
+    m->next = m->begin = m->trim = 0;
     m->options = (struct qlog_options){.safety = below(2) ? QLOG_SYNCED : QLOG_WRITTEN,
                                        .segment_bytes = 1024 << below(6),
                                        .retain_segments = below(3),
                                        .retain_bytes = below(2) ? 20000 + below(50000) : 0,
                                        .retain_ms = below(3) ? 0 : 100};
+}
+
+/* With a disk that works everything is safe after some jobs, and nothing is held. */
+static void settle(void)
+{
+    disk.chance = 0;
+    for (unsigned i = 0; i < 100; i++)
+        qlog_engine_run(x.engine);
+    for (unsigned i = 0; i < LOGS; i++) {
+        const struct model *m = &x.model[i];
+        if (m->log)
+            DEMAND(qlog_safe(m->log) == m->next && !qlog_engine_error(x.engine), "it is never safe", m,
+                   qlog_safe(m->log), m->next);
+    }
+    if (x.engine->buffers.used || x.engine->pending)
+        abort();
 }
 
 /* Stops in one of three ways, and starts again. */
@@ -154,6 +172,8 @@ static void restart(unsigned how)
     }
     disk.chance = 0;
     if (how == 0) {
+        if (below(2))
+            settle();
         qlog_engine_close(x.engine);
         x.restarts++;
     } else {
@@ -239,11 +259,18 @@ static void op_read(struct model *m)
 
 static void op_retain(struct model *m)
 {
-    uint64_t before = qlog_begin(m->log);
-    if (below(2))
-        qlog_trim(m->log, m->next ? below((uint32_t)m->next + 1) : 0);
-    else
+    uint64_t before = qlog_begin(m->log), to = m->next ? below((uint32_t)m->next + 1) : 0;
+    unsigned segments = qlog_segments(m->log);
+    if (below(2)) {
+        m->trim = to > m->trim ? to : m->trim; /* an earlier one may wait for what stands behind it to be written */
+        qlog_trim(m->log, to);
+        DEMAND(qlog_begin(m->log) <= (before > m->trim ? before : m->trim), "trimmed what is needed", m,
+               qlog_begin(m->log), to);
+    } else {
         qlog_retain(m->log, 1000 + m->next);
+        unsigned least = m->options.retain_segments < segments ? m->options.retain_segments : segments;
+        DEMAND(qlog_segments(m->log) >= least, "retention took too much", m, qlog_segments(m->log), least);
+    }
     DEMAND(qlog_begin(m->log) >= before && qlog_begin(m->log) <= m->next, "begin", m, qlog_begin(m->log), m->next);
 }
 
