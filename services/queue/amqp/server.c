@@ -125,6 +125,8 @@ void amqp_server_each(struct broker *b, void (*show)(void *context, const struct
 {
     for (const struct amqp_connection *c = b->amqp ? b->amqp->connections : NULL; c; c = c->next) {
         struct amqp_connection_info info;
+        if (c->finished)
+            continue; /* its stream may not be asked any more */
         info_of(c, &info);
         show(context, &info);
     }
