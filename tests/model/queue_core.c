@@ -16,6 +16,7 @@
 #define QUEUES    6
 #define CONSUMERS 10
 #define STEPS     12000
+#define BURST_MAX 16
 #define NUMBERS   (STEPS * 6)
 
 static struct mr_random random_numbers;
@@ -348,11 +349,12 @@ static void compare(void)
 static void step_publish(void)
 {
     static unsigned number;
-    unsigned worker = below(WORKERS), burst = 1 + below(6), queue = below(QUEUES);
+    unsigned worker = below(WORKERS), burst = 1 + below(below(4) ? 6 : BURST_MAX), queue = below(QUEUES);
+    char body[BURST_MAX][24];
+    struct queue_world_message sent[BURST_MAX];
     for (unsigned i = 0; i < burst; i++) {
-        char body[24];
-        snprintf(body, sizeof body, "%u", ++number);
-        struct queue_world_message m = {.body = body, .priority = (uint8_t)below(100)};
+        snprintf(body[i], sizeof body[i], "%u", ++number);
+        struct queue_world_message m = {.body = body[i], .priority = (uint8_t)below(100)};
         bool may_wait = !strcmp(names[queue], "short") || !strcmp(names[queue], "returned");
         if (may_wait && below(4) == 0) {
             uint64_t due_ms = now_ms + 1 + below(30);
@@ -363,8 +365,11 @@ static void step_publish(void)
         m.ttl_ms = below(4) ? below(60) : 0;
         if (!queue_world_publish(&world, worker, names[queue], &m, NULL))
             assert(!"no memory");
-        plain_publish(queue, &m);
+        sent[i] = m;
     }
+    queue_world_settle(&world);
+    for (unsigned i = 0; i < burst; i++)
+        plain_publish(queue, &sent[i]);
 }
 
 static void step_consume(void)
