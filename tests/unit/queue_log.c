@@ -759,6 +759,30 @@ static void trim_never_takes_the_last_segment_or_one_that_is_needed(void **state
     teardown(&x);
 }
 
+/* What makes room does not need any: consumers that have drained a queue free the disk that is full of it. */
+static void trim_removes_files_while_the_disk_is_full(void **state)
+{
+    struct world x;
+    setup(&x);
+    struct qlog *log = retained(&x, &synced);
+    uint64_t synced_to = qlog_synced(log);
+    disk.trouble = DISK_FULL;
+    disk.at = 1;
+    append(log, 200, 500, NULL);
+    settle(&x);
+    assert_int_equal(qlog_engine_error(x.engine), ENOSPC);
+    unsigned files = files_of(&x);
+    assert_true(files > 5);
+    qlog_trim(log, UINT64_MAX);
+    settle(&x);
+    assert_int_equal(files_of(&x), 1);
+    assert_int_equal(qlog_synced(log), synced_to);
+    disk.at = 0;
+    settle(&x);
+    assert_int_equal(qlog_synced(log), 201);
+    teardown(&x);
+}
+
 /* -- reading ------------------------------------------------------------------------------------------------------------------- */
 
 /* From every offset, some records or bytes: files, buffers and both. */
@@ -1055,6 +1079,7 @@ int main(void)
         cmocka_unit_test(records_within_records_do_not_count),
         cmocka_unit_test(retention_deletes_the_oldest_segments),
         cmocka_unit_test(trim_never_takes_the_last_segment_or_one_that_is_needed),
+        cmocka_unit_test(trim_removes_files_while_the_disk_is_full),
         cmocka_unit_test(scan_shows_from_anywhere),
         cmocka_unit_test(reads_that_cannot_be_say_why),
         cmocka_unit_test(large_records_have_segments_of_their_own),

@@ -237,7 +237,7 @@ static bool job_adopt(struct qlog_engine *e, bool hooks)
     error_set(e, failed, error);
     e->retrying = error != 0; /* until the timer; marks of hooks start no job then */
     for (unsigned i = 0; i < j->count; i++) {
-        while (!j->tasks[i].error && (unlinked = j->tasks[i].doomed)) {
+        while ((unlinked = j->tasks[i].doomed) && unlinked->unlinked) {
             j->tasks[i].doomed = unlinked->next;
             qlog_segment_free(e, unlinked);
         }

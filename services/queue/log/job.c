@@ -247,14 +247,19 @@ static void batches_work(struct qlog_job *j)
     }
 }
 
-/* Oldest first, so that what a crash leaves has no gap. */
+/* Oldest first, so that what a crash leaves has no gap. Also when something could not be written: on a full disk this is what makes room, and
+ * what stands behind a segment that is doomed has its file already. */
 static void doomed_unlink(struct qlog_engine *e, struct qlog_task *t)
 {
     char path[QLOG_PATH_BYTES];
-    for (struct qlog_segment *s = t->doomed; s && !t->error; s = s->next) {
+    for (struct qlog_segment *s = t->doomed; s; s = s->next) {
         qlog_segment_path(t->log, s->first, path);
-        if (e->io->unlink(e->folder_fd, path, 0) < 0 && errno != ENOENT)
-            task_fail(t, errno, "deleting a segment");
+        if (e->io->unlink(e->folder_fd, path, 0) < 0 && errno != ENOENT) {
+            if (!t->error)
+                task_fail(t, errno, "deleting a segment");
+            return;
+        }
+        s->unlinked = true;
     }
 }
 

@@ -59,6 +59,7 @@ struct qlog_segment {
     uint64_t salt;  /* written by the job that makes the file; read when `created` */
     uint32_t bytes; /* header and what is unwritten included */
     bool created;
+    bool unlinked; /* of those that are doomed; written by the job */
     uint64_t before_first, before_bytes;
     uint32_t indexed; /* position of the last entry */
     struct qlog_index_block *index, *index_last;
