@@ -91,12 +91,13 @@ struct tree_leaf {
 };
 
 struct queue_lane {
-    void *root;      /* NULL: empty. A leaf at height 0 */
-    unsigned height; /* nodes above a leaf */
-    uint64_t next;   /* sequence of the next entry */
-    uint64_t ready;  /* entries that are */
-    struct tree_leaf *tail,
-        *head; /* where the last entry was added, and where the next ready one was found last; or NULL */
+    void *root;             /* NULL: empty. A leaf at height 0 */
+    unsigned height;        /* nodes above a leaf */
+    uint64_t next;          /* sequence of the next entry */
+    uint64_t ready;         /* entries that are */
+    struct tree_leaf *tail; /* where the last entry was added, kept though it is empty; or NULL */
+    struct tree_leaf *head; /* of the first ready entry; NULL: none is */
+    struct tree_leaf *last; /* of what left ready last: its neighbours are settled next; or NULL */
 };
 
 /* -- queues ----------------------------------------------------------------------------------------------------------------- */

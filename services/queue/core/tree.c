@@ -68,15 +68,25 @@ struct tree_leaf *lane_leaf(const struct queue *q, uint64_t id)
 {
     unsigned priority = entry_priority(id);
     uint64_t number = entry_sequence(id) >> TREE_BITS;
-    struct path path;
     if (priority >= q->lane_count)
         return NULL;
     const struct queue_lane *lane = &q->lanes[priority];
     if (lane->tail && lane->tail->number == number)
         return lane->tail;
+    if (lane->last && lane->last->number == number)
+        return lane->last;
     if (lane->head && lane->head->number == number)
         return lane->head;
-    return path_find(lane, number, &path) ? path.leaf : NULL;
+    if (!lane->root || !covers(lane->height, number))
+        return NULL;
+    void *at = lane->root;
+    for (unsigned h = lane->height; h; h--) {
+        const struct tree_node *node = at;
+        if (!(node->present >> way(number, h) & 1))
+            return NULL;
+        at = node->child[way(number, h)];
+    }
+    return ((struct tree_leaf *)at)->number == number ? at : NULL;
 }
 
 /* -- growing and shrinking --------------------------------------------------------------------------------------------------- */
@@ -162,6 +172,8 @@ static void leaf_drop(struct queue *q, struct queue_lane *lane, struct tree_leaf
         lane->tail = NULL;
     if (lane->head == leaf)
         lane->head = NULL;
+    if (lane->last == leaf)
+        lane->last = NULL;
     give(q, leaf, sizeof *leaf);
     for (unsigned h = 1; h <= lane->height; h++) {
         path.node[h]->present &= ~(UINT64_C(1) << way(number, h));
@@ -249,6 +261,8 @@ void lane_ready_set(struct queue *q, uint64_t id, bool ready)
     uint64_t bit = UINT64_C(1) << entry_sequence(id) % TREE_WAYS, was = leaf->ready;
     assert(leaf->present & bit && !(was & bit) == ready);
     leaf->ready ^= bit;
+    if (!ready)
+        lane->last = leaf;
     lane->ready += ready ? 1 : UINT64_MAX;
     if ((was != 0) != (leaf->ready != 0))
         ready_up(lane, leaf);
@@ -306,5 +320,5 @@ void lane_free(struct queue *q, unsigned priority)
     if (lane->root)
         tree_free(q, lane->root, lane->height);
     lane->root = NULL;
-    lane->tail = lane->head = NULL;
+    lane->tail = lane->head = lane->last = NULL;
 }
