@@ -93,13 +93,14 @@ def up_serves_queues_that_outlive_it_and_says_how_to_try_them(namespace, _):
     up = Up(namespace, namespace.name)
     try:
         wait_until(lambda: "stat queue" in up.log_path.read_text(), "the lines to try")
-        declare, publish, get = re.search(r"^up: try: (.*queue declare orders.*) \(RabbitMQ\)$", up.log_path.read_text(),
+        declare, publish, get = re.search(r"^up: try: (.*queue declare letters.*) \(RabbitMQ\)$", up.log_path.read_text(),
                                           re.MULTILINE)[1].split(" && ")
         assert "created: yes" in run("bash", "-c", declare, timeout=20).stdout
         run("bash", "-c", publish, timeout=20)
-        listed, counted = re.search(r"^up: try: (.*queue list.*)$", up.log_path.read_text(), re.MULTILINE)[1].split("; ")
-        assert re.search(r"^ *orders +fsync +1 ", run("bash", "-c", listed, timeout=20).stdout, re.MULTILINE)
+        listed, counted, page = re.search(r"^up: try: (.*queue list.*) \(.*$", up.log_path.read_text(), re.MULTILINE)[1].split("; ")
+        assert re.search(r"^ *letters +fsync +1 ", run("bash", "-c", listed, timeout=20).stdout, re.MULTILINE)
         assert "queue[0].published" in run("bash", "-c", counted, timeout=20).stdout
+        assert "<form" in run("bash", "-c", page, timeout=20).stdout
     finally:
         up.stop(keep=True)
     up = Up(namespace, namespace.name)
