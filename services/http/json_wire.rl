@@ -123,8 +123,9 @@ int json_parse(const uint8_t *text, size_t n, struct json_token *tokens, unsigne
     struct parse parse = {.text = text, .tokens = tokens, .room = room}, *s = &parse;
     int cs = json_start, top = 0, stack[JSON_DEPTH_MAX];
     const uint8_t *p = text, *pe = text + n, *eof = pe;
-    if (n == 0 || n > UINT32_MAX)
+    if (n == 0 || n > UINT32_MAX) {
         return JSON_MALFORMED;
+    }
     %% write exec;
     return cs >= json_first_final && s->depth == 0 ? (int)s->used : JSON_MALFORMED;
 }

@@ -12,10 +12,11 @@ enum kind { NONE, BOOLEAN, SIGNED, UNSIGNED, TIME, REAL, DECIMAL, TEXT, BINARY, 
 static const struct field_type {
     uint8_t kind, bytes;
 } field_types[128] = {
-    ['t'] = {BOOLEAN, 1},   ['b'] = {SIGNED, 1},    ['B'] = {UNSIGNED, 1}, ['s'] = {SIGNED, 2}, ['u'] = {UNSIGNED, 2},
-    ['I'] = {SIGNED, 4},    ['i'] = {UNSIGNED, 4},  ['l'] = {SIGNED, 8},   ['L'] = {SIGNED, 8}, ['f'] = {REAL, 4},
-    ['d'] = {REAL, 8},      ['D'] = {DECIMAL, 5},   ['S'] = {TEXT},        ['x'] = {BINARY},    ['T'] = {TIME, 8},
-    ['F'] = {TABLE_WITHIN}, ['A'] = {ARRAY_WITHIN}, ['V'] = {VOID},
+    ['t'] = {BOOLEAN, 1},      ['b'] = {SIGNED, 1}, ['B'] = {UNSIGNED, 1}, ['s'] = {SIGNED, 2},
+    ['u'] = {UNSIGNED, 2},     ['I'] = {SIGNED, 4}, ['i'] = {UNSIGNED, 4}, ['l'] = {SIGNED, 8},
+    ['L'] = {SIGNED, 8},       ['f'] = {REAL, 4},   ['d'] = {REAL, 8},     ['D'] = {DECIMAL, 5},
+    ['S'] = {TEXT, 0},         ['x'] = {BINARY, 0}, ['T'] = {TIME, 8},     ['F'] = {TABLE_WITHIN, 0},
+    ['A'] = {ARRAY_WITHIN, 0}, ['V'] = {VOID, 0},
 };
 
 static struct field_type type_of(char type)
