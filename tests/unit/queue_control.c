@@ -81,6 +81,9 @@ static void a_queue_is_declared_listed_shown_and_deleted(void **state)
     SAYS(w, "show orders", "\"x-message-ttl\":\"5000\"");
     SAYS(w, "show orders", "\"durable\":false");
     SAYS(w, "show orders", "\"x-single-active-consumer\":true");
+    SAYS(w, "declare retried type=quorum delivery_limit=3", "\"created\":true");
+    SAYS(w, "show retried", "\"x-delivery-limit\":\"3\"");
+    REFUSES(w, "declare other delivery_limit=3", "invalid arg 'x-delivery-limit'");
     SAYS(w, "bindings", "\"bindings\":[");
     SAYS(w, "exchanges", "\"name\":\"amq.topic\",\"type\":\"topic\"");
     SAYS(w, "exchanges", "\"name\":\"(default)\",\"type\":\"direct\"");

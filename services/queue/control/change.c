@@ -20,6 +20,7 @@ static const struct argument {
 } arguments[] = {
     {"durable", ARGUMENT_FLAG, NULL},
     {"auto_delete", ARGUMENT_FLAG, NULL},
+    {"type", ARGUMENT_TEXT, "x-queue-type"},
     {"durability", ARGUMENT_TEXT, "x-durability"},
     {"message_ttl", ARGUMENT_DURATION, "x-message-ttl"},
     {"expires", ARGUMENT_DURATION, "x-expires"},

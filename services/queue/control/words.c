@@ -18,7 +18,8 @@ const struct control_word queue_control_words[] = {
     {"declare", "NAME [KEY=VALUE]...",
      "a queue; durable=yes|no auto_delete=yes|no durability=memory|written|fsync message_ttl=5s expires=1h "
      "length_max=N length_bytes_max=N overflow=drop-head|reject-publish|reject-publish-dlx "
-     "dead_letter_exchange=NAME dead_letter_key=KEY priority_max=N single_active_consumer=yes delivery_limit=N",
+     "dead_letter_exchange=NAME dead_letter_key=KEY priority_max=N single_active_consumer=yes type=classic|quorum "
+     "delivery_limit=N (of type quorum)",
      1, -1, queue_control_declare},
     {"delete", "NAME [if-empty] [if-unused]", "a queue with its messages", 1, 3, queue_control_delete},
     {"purge", "NAME", "drops its ready messages", 1, 1, queue_control_purge},
