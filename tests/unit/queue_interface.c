@@ -427,6 +427,36 @@ static void a_consumer_is_told_that_its_queue_is_gone(void **state)
     end(&f);
 }
 
+/* Its own worker knows that the queue is gone before the worker does where the queue lives, whose word to the consumer is yet to come. */
+static void a_consumer_that_ends_while_its_queue_goes_is_freed_once(void **state)
+{
+    struct fixture f = begin(WORKERS, false);
+    struct answers told = {0}, deleted = {0};
+    struct mr_queue_consumer *c;
+    char name[16];
+    const struct catalog_queue *q;
+    for (unsigned n = 0;; n++) {
+        snprintf(name, sizeof name, "q%u", n);
+        assert_int_equal(declare(&f, name, NULL), MR_QUEUE_DONE);
+        q = catalog_queue_find(service_world_broker(f.world, 0)->catalog, 0, SPAN(name));
+        if (q->owner == WORKERS - 1)
+            break;
+    }
+    assert_int_equal(mr_queue_consume(f.queues, SPAN(name), 0, shown, &told, &c), MR_OK);
+    service_world_turns(f.world);
+    assert_int_equal(mr_queue_delete(f.queues, SPAN(name), done, &deleted), MR_OK);
+    while (catalog_queue_find(service_world_broker(f.world, 0)->catalog, 0, SPAN(name))) {
+        fake_turn(f.world->group.w[WORKERS - 1]);
+        fake_turn(f.world->group.w[0]);
+    }
+    mr_queue_consumer_end(c);
+    fake_turn(f.world->group.w[0]);
+    service_world_turns(f.world);
+    assert_int_equal(deleted.outcome, MR_QUEUE_DONE);
+    assert_int_equal(told.count, 0);
+    end(&f);
+}
+
 static void a_consumer_of_nothing_is_told_so_and_one_that_ends_at_once_is_not(void **state)
 {
     struct fixture f = begin(2, false);
@@ -511,6 +541,7 @@ int main(void)
         cmocka_unit_test(a_list_shows_every_queue_once_and_then_ends),
         cmocka_unit_test(a_consumer_has_at_most_its_prefetch_and_the_rest_comes_as_it_settles),
         cmocka_unit_test(a_consumer_is_told_that_its_queue_is_gone),
+        cmocka_unit_test(a_consumer_that_ends_while_its_queue_goes_is_freed_once),
         cmocka_unit_test(a_consumer_of_nothing_is_told_so_and_one_that_ends_at_once_is_not),
         cmocka_unit_test(a_durable_message_is_there_after_a_restart_and_a_transient_one_is_not),
         cmocka_unit_test(without_memory_calls_fail_and_later_they_work),

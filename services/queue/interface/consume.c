@@ -104,9 +104,13 @@ static void request_send(struct mr_queue_consumer *c, enum queue_verb verb, unsi
     queue_request_send(r);
 }
 
+/* Gone by this worker's catalog is not yet gone where the queue lives: its word to the subscriber is then still to come. */
 static void cancel_answered(struct queue_request *r)
 {
-    consumer_free(r->context);
+    struct mr_queue_consumer *c = r->context;
+    c->awaited = false;
+    if (r->result != QUEUE_GONE || c->state == CONSUMER_CANCELLED)
+        consumer_free(c);
 }
 
 static void consume_answered(struct queue_request *r)
