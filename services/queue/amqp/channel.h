@@ -136,6 +136,7 @@ struct channel {
     struct queue_delivery *kept, **kept_end;
     uint64_t tag; /* of the last delivery */
     struct channel_chunk *oldest, *youngest;
+    struct channel_chunk *walked; /* where channel_unacknowledged_each is; NULL: nowhere */
     uint64_t unacknowledged, unacknowledged_consumed;
     struct channel_batch *batches[CHANNEL_BATCHES], *reserve; /* being filled, each of another queue */
     bool reserve_out;

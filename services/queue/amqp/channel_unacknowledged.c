@@ -36,9 +36,10 @@ void channel_unacknowledged_add(struct channel *ch, const struct queue_delivery 
     ch->base.connection->unacknowledged++;
 }
 
+/* Who walks along all of them settles where the walk is, else acknowledging n at once would be work for n * n. */
 static struct channel_chunk *chunk_of(const struct channel *ch, uint64_t tag)
 {
-    struct channel_chunk *chunk = ch->oldest;
+    struct channel_chunk *chunk = ch->walked ? ch->walked : ch->oldest;
     while (chunk && chunk->used && chunk->entries[chunk->used - 1].tag < tag)
         chunk = chunk->next;
     return chunk && chunk->used ? chunk : NULL;
@@ -64,14 +65,15 @@ struct channel_entry *channel_unacknowledged_find(struct channel *ch, uint64_t t
 void channel_unacknowledged_each(struct channel *ch, uint64_t tag,
                                  bool (*visit)(struct channel *ch, struct channel_entry *e))
 {
-    for (struct channel_chunk *chunk = ch->oldest; chunk; chunk = chunk->next)
-        for (uint32_t i = 0; i < chunk->used; i++) {
+    bool more = true;
+    for (struct channel_chunk *chunk = ch->oldest; chunk && more; chunk = chunk->next) {
+        ch->walked = chunk;
+        for (uint32_t i = 0; i < chunk->used && more; i++) {
             struct channel_entry *e = &chunk->entries[i];
-            if (e->tag > tag)
-                return;
-            if (!e->settled && !visit(ch, e))
-                return;
+            more = e->tag <= tag && (e->settled || visit(ch, e));
         }
+    }
+    ch->walked = NULL;
 }
 
 /* The chunk of an entry that is known to be in one. */
