@@ -169,8 +169,33 @@ static void exclusive_queue_is_its_connections_alone(void **state)
                                    "match that of the original declaration.");
     assert_int_equal(declare_with(x, "q", (struct catalog_change){.connection = 7}), CATALOG_RESOURCE_LOCKED);
     assert_int_equal(pair(x, CATALOG_BIND, "q", "amq.direct", "k"), CATALOG_RESOURCE_LOCKED);
+    assert_int_equal(pair(x, CATALOG_UNBIND, "q", "amq.direct", "k"), CATALOG_OK); /* not bound: as wanted */
+    last = (struct catalog_change){.verb = CATALOG_BIND,
+                                   .name = span_of("q"),
+                                   .source = span_of("amq.direct"),
+                                   .key = span_of("k"),
+                                   .connection = 7};
+    assert_int_equal(catalog_world_change(x, 0, &last), CATALOG_OK);
+    assert_int_equal(pair(x, CATALOG_UNBIND, "q", "amq.direct", "k"), CATALOG_RESOURCE_LOCKED);
+    assert_string_equal(catalog_world_route(x, 0, "amq.direct", "k"), "q");
     declare(x, "p");
     assert_int_equal(declare_with(x, "p", mine), CATALOG_RESOURCE_LOCKED);
+}
+
+/* Who may not make it so may say so of what is there, and of nothing else: it may have gone since the asker looked. */
+static void declared_without_the_right_to_make_it_is_not_made(void **state)
+{
+    struct catalog_world *x = *state;
+    const struct catalog_change found = {.no_create = true};
+    assert_int_equal(declare_with(x, "q", found), CATALOG_ACCESS_REFUSED);
+    assert_null(catalog_queue_find(x->b[0]->catalog, 0, span_of("q")));
+    assert_int_equal(exchange_with(x, "x", EXCHANGE_DIRECT, found), CATALOG_ACCESS_REFUSED);
+    assert_string_equal(last.text, "access to exchange 'x' in vhost '/' refused");
+    assert_false(there(x, "x"));
+    declare(x, "q");
+    exchange(x, "x", EXCHANGE_DIRECT);
+    assert_int_equal(declare_with(x, "q", found), CATALOG_OK);
+    assert_int_equal(exchange_with(x, "x", EXCHANGE_DIRECT, found), CATALOG_OK);
 }
 
 /* -- exchanges -------------------------------------------------------------------------------------------------------------------------------- */
@@ -530,6 +555,7 @@ int main(void)
         ON_ALONE(queue_declared_is_on_every_worker),
         ON(queue_declared_otherwise_is_refused),
         ON(exclusive_queue_is_its_connections_alone),
+        ON(declared_without_the_right_to_make_it_is_not_made),
         ON_ALONE(exclusive_queue_is_its_connections_alone),
         ON(exchange_declared_otherwise_is_refused),
         ON(names_of_the_broker_are_refused),

@@ -146,13 +146,18 @@ void channel_no_memory(struct channel *ch, uint32_t method)
     amqp_channel_error(&ch->base, AMQP_RESOURCE_ERROR, method, "no memory");
 }
 
+bool channel_has_right(const struct channel *ch, enum catalog_right right, struct mr_span name)
+{
+    return catalog_user_may(ch->base.connection->user, ch->base.connection->vhost_name, right, name);
+}
+
 /* The default exchange has the name amq.default where rights are asked for. */
 bool channel_may(struct channel *ch, enum catalog_right right, const char *kind, struct mr_span name, uint32_t method)
 {
     const struct amqp_connection *c = ch->base.connection;
     if (!name.length && kind[0] == 'e')
         name = TEXT_SPAN("amq.default");
-    if (catalog_user_may(c->user, c->vhost_name, right, name))
+    if (channel_has_right(ch, right, name))
         return true;
     amqp_channel_error(&ch->base, AMQP_ACCESS_REFUSED, method,
                        "access to %s '%.*s' in vhost '%s' refused for user '%s'", kind, SPAN(name), c->vhost_name,

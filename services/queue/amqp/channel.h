@@ -170,6 +170,8 @@ void channel_go_on(struct channel *ch); /* the answer is there */
 void *channel_alloc(struct channel *ch, size_t bytes);
 void channel_free(struct channel *ch, void *p, size_t bytes);
 /* False: the channel or connection was closed with what RabbitMQ says. */
+/* The same without a word to the client. An empty name is the default exchange. */
+bool channel_has_right(const struct channel *ch, enum catalog_right right, struct mr_span name);
 bool channel_may(struct channel *ch, enum catalog_right right, const char *kind, struct mr_span name, uint32_t method);
 /* One request at a time, the one that a method waits for. `done` begins with channel_request_done, which is false when the channel ended. */
 void channel_request(struct channel *ch, enum queue_verb verb, uint64_t queue_id, uint32_t method,

@@ -56,12 +56,17 @@ static bool type_read(struct channel *ch, const struct amqp_method *m, enum exch
     return false;
 }
 
-/* Who names an alternate exchange could publish to it and read from this one. */
-static bool alternate_may(struct channel *ch, const struct amqp_method *m, struct mr_span name)
+/* Who names an alternate exchange could publish to it and read from this one. Nobody is told so about an exchange that is there; but should it
+ * go before the catalog decides, it is not made again that way (*no_create). */
+static bool alternate_may(struct channel *ch, const struct amqp_method *m, struct mr_span name, bool *no_create)
 {
     struct amqp_value v;
     if (!amqp_table_find(m->exchange_declare.arguments, "alternate-exchange", &v) || v.type != 'S')
         return true;
+    if (catalog_exchange_find(ch->broker->catalog, ch->base.connection->vhost, name)) {
+        *no_create = !channel_has_right(ch, RIGHT_READ, name) || !channel_has_right(ch, RIGHT_WRITE, v.text);
+        return true;
+    }
     return channel_may(ch, RIGHT_READ, "exchange", name, m->id) &&
            channel_may(ch, RIGHT_WRITE, "exchange", v.text, m->id);
 }
@@ -80,13 +85,14 @@ void channel_exchange_declare(struct channel *ch, const struct amqp_method *m)
     if (!type_read(ch, m, &type, &delayed) || !not_default(ch, name, m->id) ||
         !channel_may(ch, RIGHT_CONFIGURE, "exchange", name, m->id))
         return;
-    bool exists = catalog_exchange_find(ch->broker->catalog, ch->base.connection->vhost, name) != NULL;
-    if (!exists && !alternate_may(ch, m, name))
+    bool no_create = false;
+    if (!alternate_may(ch, m, name, &no_create))
         return;
     struct channel_change *c =
         channel_change_create(ch, m->id, CATALOG_EXCHANGE_DECLARE, name, none, none, m->exchange_declare.arguments);
     if (!c)
         return;
+    c->change.no_create = no_create;
     c->change.exchange_type = type;
     c->change.delayed = delayed;
     c->change.durable = m->exchange_declare.durable;

@@ -76,12 +76,17 @@ static void declare_reply(struct channel *ch, const struct amqp_method *m, struc
                            ch->base.connection->vhost_name);
 }
 
-/* Who names a dead-letter exchange could read from the queue and publish to that exchange. */
-static bool dead_letter_may(struct channel *ch, const struct amqp_method *m, struct mr_span name)
+/* Who names a dead-letter exchange could read from the queue and publish to that exchange. Nobody is told so about a queue that is there; but
+ * should it go before the catalog decides, it is not made again that way (*no_create). */
+static bool dead_letter_may(struct channel *ch, const struct amqp_method *m, struct mr_span name, bool *no_create)
 {
     struct amqp_value v;
     if (!amqp_table_find(m->queue_declare.arguments, "x-dead-letter-exchange", &v) || v.type != 'S')
         return true;
+    if (catalog_queue_find(ch->broker->catalog, ch->base.connection->vhost, name)) {
+        *no_create = !channel_has_right(ch, RIGHT_READ, name) || !channel_has_right(ch, RIGHT_WRITE, v.text);
+        return true;
+    }
     return channel_may(ch, RIGHT_READ, "queue", name, m->id) && channel_may(ch, RIGHT_WRITE, "exchange", v.text, m->id);
 }
 
@@ -106,8 +111,8 @@ void channel_queue_declare(struct channel *ch, const struct amqp_method *m)
     }
     if (!channel_may(ch, RIGHT_CONFIGURE, "queue", name, m->id))
         return;
-    bool exists = catalog_queue_find(ch->broker->catalog, ch->base.connection->vhost, name) != NULL;
-    if (!exists && !dead_letter_may(ch, m, name))
+    bool no_create = false;
+    if (!dead_letter_may(ch, m, name, &no_create))
         return;
     if (m->queue_declare.exclusive && !exclusive_reserve(ch, m->id))
         return;
@@ -115,6 +120,7 @@ void channel_queue_declare(struct channel *ch, const struct amqp_method *m)
         channel_change_create(ch, m->id, CATALOG_QUEUE_DECLARE, name, none, none, m->queue_declare.arguments);
     if (!c)
         return;
+    c->change.no_create = no_create;
     c->change.exclusive = m->queue_declare.exclusive;
     c->change.durable = m->queue_declare.durable && !m->queue_declare.exclusive; /* it cannot outlive its connection */
     c->change.auto_delete = m->queue_declare.auto_delete;

@@ -118,8 +118,9 @@ struct catalog_change {
     bool delayed;
     bool durable, auto_delete, internal, exclusive;
     bool if_unused;
-    uint64_t connection;                         /* of the asker; 0: none. Exclusive queues are its own */
-    uint64_t queue_id;                           /* CATALOG_QUEUE_DELETE */
+    bool no_create;      /* declare: good only for what is there, because the asker may not make it so */
+    uint64_t connection; /* of the asker; 0: none. Exclusive queues are its own */
+    uint64_t queue_id;   /* CATALOG_QUEUE_DELETE */
     void (*done)(struct catalog_change *change); /* on `home`, never from inside catalog_change */
     void *context;
 

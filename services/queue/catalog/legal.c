@@ -99,6 +99,14 @@ static bool reserved(struct catalog_change *change, const char *kind)
                           SPAN(change->name));
 }
 
+/* It was there when the asker's rights were looked at, and has gone since. */
+static bool creatable(const struct catalog *c, struct catalog_change *change, const char *kind)
+{
+    return !change->no_create ||
+           catalog_refuse(change, CATALOG_ACCESS_REFUSED, "access to %s '%.*s' in vhost '%s' refused", kind,
+                          SPAN(change->name), c->vhosts[change->vhost]);
+}
+
 static bool room(struct catalog_change *change, uint64_t count, uint64_t most, const char *what)
 {
     return count < most ||
@@ -121,7 +129,8 @@ static bool exchange_declare(const struct catalog *c, struct catalog_change *cha
         return catalog_refuse(change, CATALOG_PRECONDITION_FAILED,
                               "invalid type '%s' for arg 'alternate-exchange' in exchange '%.*s' in vhost '%s'",
                               catalog_type_name(v.type), SPAN(change->name), c->vhosts[change->vhost]);
-    return room(change, c->exchange_count, c->queues_max + 7 * (uint64_t)c->vhost_count, "exchanges");
+    return creatable(c, change, "exchange") &&
+           room(change, c->exchange_count, c->queues_max + 7 * (uint64_t)c->vhost_count, "exchanges");
 }
 
 static bool exchange_delete(const struct catalog *c, struct catalog_change *change)
@@ -146,7 +155,7 @@ static bool queue_declare(const struct catalog *c, struct catalog_change *change
         return queue_same(c, change, &q->public);
     if (begins(change->name, "amq.") && !begins(change->name, "amq.gen-")) /* those are made by the session */
         return reserved(change, "queue");
-    return catalog_arguments_parse(change, c->vhosts[change->vhost], &ignored) &&
+    return catalog_arguments_parse(change, c->vhosts[change->vhost], &ignored) && creatable(c, change, "queue") &&
            room(change, c->queue_count, c->queues_max, "queues");
 }
 
@@ -177,10 +186,13 @@ static bool bind(const struct catalog *c, struct catalog_change *change)
     return queue_unlocked(c, change, &q->public, q->public.exclusive != 0) && bindable(c, change);
 }
 
+/* What is not bound is as wanted. */
 static bool unbind(const struct catalog *c, struct catalog_change *change)
 {
-    (void)c;
-    return not_default(change, change->source); /* what is not bound is as wanted */
+    if (!not_default(change, change->source))
+        return false;
+    const struct catalog_bound *b = catalog_binding_find(c, change);
+    return !b || queue_unlocked(c, change, &b->queue->public, b->queue->public.exclusive != 0);
 }
 
 static bool exchange_bind(const struct catalog *c, struct catalog_change *change)
