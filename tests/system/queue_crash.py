@@ -14,7 +14,8 @@ from queue_lib import AMQP, Frames, content, queue_service, spec
 
 SEED = int(os.environ.get("TEST_SEED") or time.time_ns() % 2**32)
 ROUNDS, SECONDS = 8, 45
-QUEUES = {"safe": "fsync", "quick": "written"}  # both survive the process; a power loss cannot be made here
+# The first two survive the process (a power loss cannot be made here); of the third nothing is promised but that the queue is there.
+QUEUES = {"safe": "fsync", "quick": "written", "careless": "memory"}
 GONE = (OSError, EOFError)
 
 
@@ -122,7 +123,7 @@ class Ledger:
         numbers = [number for number, _ in found]
         assert len(numbers) == len(set(numbers)), f"{self.queue}: twice in the queue: {sorted({n for n in numbers if numbers.count(n) > 1})[:5]}"
         assert numbers == sorted(numbers), f"{self.queue}: order"
-        missing = self.confirmed - self.acknowledged - set(numbers)
+        missing = self.confirmed - self.acknowledged - set(numbers) if QUEUES[self.queue] != "memory" else None
         assert not missing, f"{self.queue}: confirmed and lost: {len(missing)}, {sorted(missing)[:5]}"
         assert not [n for n in numbers if n > self.sent], f"{self.queue}: nobody sent that"
         unmarked = [n for n, redelivered in found if n in self.delivered and not redelivered]
