@@ -548,6 +548,58 @@ static void dead_log_is_rewritten_at_start(void **state)
 #define ON(test)       cmocka_unit_test_setup_teardown(test, setup, teardown)
 #define ON_ALONE(test) cmocka_unit_test_setup_teardown(test, setup_alone, teardown)
 
+/* -- headers ---------------------------------------------------------------------------------------------------------------------------------- */
+
+/* Entries "0" ... of `count` numbers from `first` on, each with itself as value. */
+static struct mr_span table_numbers(struct amqp_table_out *o, unsigned first, unsigned count)
+{
+    for (unsigned i = first; i < first + count; i++) {
+        char name[12];
+        snprintf(name, sizeof name, "%u", i);
+        amqp_table_put_integer(o, name, i);
+    }
+    assert_false(o->failed);
+    return (struct mr_span){o->data, o->used};
+}
+
+static unsigned headers_reach(struct catalog_world *x, struct mr_span headers)
+{
+    const struct catalog_queue *const *queues;
+    struct catalog *c = x->b[0]->catalog;
+    struct mr_span key = span_of("");
+    return catalog_route(c, catalog_exchange_find(c, 0, span_of("amq.headers")), &key, 1, headers, &queues);
+}
+
+/* Many headers are found by an index: each of them, no other, and of two with one name the first. Thousands against thousands that have nothing in
+ * common, a hundred times, would be four billion steps without it. */
+static void many_headers_are_found_as_few_are(void **state)
+{
+    struct catalog_world *x = *state;
+    static uint8_t bytes[60000], wanted[60000];
+    struct amqp_table_out o = {bytes, sizeof bytes, 0, false}, w = {wanted, sizeof wanted, 0, false};
+    struct mr_span headers;
+    declare(x, "q");
+    table_text(&w, "x-match", "any");
+    last = (struct catalog_change){.verb = CATALOG_BIND,
+                                   .name = span_of("q"),
+                                   .source = span_of("amq.headers"),
+                                   .arguments = table_numbers(&w, 5000, 2500)};
+    assert_int_equal(catalog_world_change(x, 0, &last), CATALOG_OK);
+    headers = table_numbers(&o, 1000, 2500);
+    for (unsigned i = 0; i < 100; i++)
+        assert_int_equal(headers_reach(x, headers), 0);
+    size_t used = o.used;
+    assert_int_equal(headers_reach(x, table_numbers(&o, 6000, 1)), 1); /* the last of them */
+    o.used = used;
+    amqp_table_put_integer(&o, "6000", 1); /* another value */
+    assert_int_equal(headers_reach(x, table_numbers(&o, 6000, 1)), 0);
+    o.used = 0;
+    assert_int_equal(headers_reach(x, table_numbers(&o, 7499, 100)), 1); /* the first of them */
+    o.used = 0;
+    assert_int_equal(headers_reach(x, table_numbers(&o, 7499, 1)), 1); /* too few for an index */
+    assert_int_equal(headers_reach(x, (struct mr_span){NULL, 0}), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -555,6 +607,7 @@ int main(void)
         ON_ALONE(queue_declared_is_on_every_worker),
         ON(queue_declared_otherwise_is_refused),
         ON(exclusive_queue_is_its_connections_alone),
+        ON(many_headers_are_found_as_few_are),
         ON(declared_without_the_right_to_make_it_is_not_made),
         ON_ALONE(exclusive_queue_is_its_connections_alone),
         ON(exchange_declared_otherwise_is_refused),

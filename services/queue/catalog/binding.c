@@ -128,9 +128,12 @@ static unsigned topic_route(struct route *r, const struct exchange_entry *x, str
 static unsigned each_route(struct route *r, const struct exchange_entry *x)
 {
     unsigned n = 0;
+    struct catalog_headers headers = {0};
+    if (x->public.type == EXCHANGE_HEADERS)
+        headers = catalog_headers_of(r->c, r->headers);
     for (const struct catalog_ring *at = x->from.next; at != &x->from; at = at->next) {
         const struct catalog_bound *b = CATALOG_OF(at, struct catalog_bound, of_source);
-        if (x->public.type == EXCHANGE_HEADERS && !catalog_headers_match(b, r->headers))
+        if (x->public.type == EXCHANGE_HEADERS && !catalog_headers_match(b, &headers))
             continue;
         binding_taken(r, b);
         n++;

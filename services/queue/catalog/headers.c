@@ -46,14 +46,56 @@ void catalog_headers_prepare(struct catalog_bound *b)
     b->with_x = kind < KINDS && kinds[kind].with_x;
 }
 
-static bool header_matches(struct mr_span headers, struct mr_span name, const struct amqp_value *wanted)
+#define LOOKED_THROUGH_BYTES 256u /* so few are found as fast without an index */
+
+static bool looked_through(struct mr_span table, struct mr_span name, struct amqp_value *value)
 {
     struct mr_span have;
-    struct amqp_value value;
-    for (size_t at = 0; amqp_table_next(headers, &at, &have, &value);)
+    for (size_t at = 0; amqp_table_next(table, &at, &have, value);)
         if (span_equal(have, name))
-            return wanted->type == 'V' || amqp_value_equal(wanted, &value);
+            return true;
     return false;
+}
+
+/* Where the first entry of this name is, or a free one to put it. */
+static uint16_t *slot_of(const struct catalog_headers *h, struct mr_span name, struct amqp_value *value)
+{
+    uint16_t *slots = h->catalog->header_slots;
+    uint32_t i = (uint32_t)catalog_hash(h->catalog->seed, name) & h->mask;
+    for (; slots[i]; i = (i + 1) & h->mask) {
+        struct mr_span have;
+        size_t at = slots[i] - 1u;
+        if (amqp_table_next(h->table, &at, &have, value) && span_equal(have, name))
+            break;
+    }
+    return &slots[i];
+}
+
+/* Of two with one name the first counts. With a table of thousands of names in the binding as well, looking through would be their product. */
+struct catalog_headers catalog_headers_of(const struct catalog *c, struct mr_span table)
+{
+    struct catalog_headers h = {.table = table, .catalog = c};
+    struct mr_span name;
+    struct amqp_value value, other;
+    if (table.length <= LOOKED_THROUGH_BYTES || table.length >= CATALOG_HEADER_SLOTS)
+        return h;
+    for (h.mask = LOOKED_THROUGH_BYTES - 1; h.mask < table.length; h.mask = h.mask << 1 | 1)
+        ;
+    memset(c->header_slots, 0, (h.mask + 1) * sizeof *c->header_slots);
+    for (size_t at = 0, begin = 0; amqp_table_next(table, &at, &name, &value); begin = at) {
+        uint16_t *slot = slot_of(&h, name, &other);
+        if (!*slot)
+            *slot = (uint16_t)(begin + 1);
+    }
+    return h;
+}
+_Static_assert(QUEUE_TABLE_MAX < CATALOG_HEADER_SLOTS, "a slot names any place of a table, and half of them stay free");
+
+static bool header_matches(const struct catalog_headers *headers, struct mr_span name, const struct amqp_value *wanted)
+{
+    struct amqp_value value;
+    bool there = headers->mask ? *slot_of(headers, name, &value) : looked_through(headers->table, name, &value);
+    return there && (wanted->type == 'V' || amqp_value_equal(wanted, &value));
 }
 
 static bool left_out(const struct catalog_bound *b, struct mr_span name)
@@ -63,7 +105,7 @@ static bool left_out(const struct catalog_bound *b, struct mr_span name)
     return name.length >= 2 && name.data[0] == 'x' && name.data[1] == '-';
 }
 
-bool catalog_headers_match(const struct catalog_bound *b, struct mr_span headers)
+bool catalog_headers_match(const struct catalog_bound *b, const struct catalog_headers *headers)
 {
     struct mr_span name;
     struct amqp_value wanted;

@@ -39,7 +39,9 @@ struct catalog *catalog_create(const struct queue_config *config, unsigned worke
     ring_init(&c->all_queues);
     ring_init(&c->all_bindings);
     catalog_changes_start(c);
-    bool good = memory_start(c, config, workers, decides) && catalog_routed_room(c, c->queues_max) && indexes_start(c);
+    c->header_slots = calloc(CATALOG_HEADER_SLOTS, sizeof *c->header_slots);
+    bool good = c->header_slots && memory_start(c, config, workers, decides) && catalog_routed_room(c, c->queues_max) &&
+                indexes_start(c);
     for (unsigned i = 0; good && i < config->vhost_count; i++)
         good = catalog_vhost_add(c, span_of(config->vhosts[i].name)) != UINT_MAX;
     if (good)
@@ -63,6 +65,7 @@ void catalog_free(struct catalog *c)
         free(c->vhosts[i]);
     free(c->vhosts);
     free(c->routed);
+    free(c->header_slots);
     if (c->memory.limit) /* where allocations are malloc's there is no base */
         memory_release(&c->memory);
     free(c);

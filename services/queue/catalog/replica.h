@@ -155,8 +155,9 @@ struct catalog {
     /* routing */
     const struct catalog_queue **routed; /* room for every queue that there may be */
     unsigned routed_count;
-    uint64_t serial; /* of catalog_route */
-    uint64_t step;   /* of matching in tries */
+    uint64_t serial;        /* of catalog_route */
+    uint64_t step;          /* of matching in tries */
+    uint16_t *header_slots; /* of the message that is routed: one more than where an entry begins; 0: free */
 
     /* what may still be looked at in this turn */
     struct exchange_entry *gone_exchanges, *old_exchanges;
@@ -208,7 +209,15 @@ struct catalog_node *catalog_topic_next(const struct catalog *c, const struct ca
 /* headers.c */
 bool catalog_headers_legal(struct catalog_change *change); /* x-match; else change->result and text are set */
 void catalog_headers_prepare(struct catalog_bound *b);
-bool catalog_headers_match(const struct catalog_bound *b, struct mr_span headers);
+/* The headers of a message, by name where there are many. Valid until the next one is made of the same catalog. */
+#define CATALOG_HEADER_SLOTS 65536u /* QUEUE_TABLE_MAX holds at most half as many entries */
+struct catalog_headers {
+    struct mr_span table;
+    const struct catalog *catalog;
+    uint32_t mask; /* of the slots in use; 0: so few that they are looked through */
+};
+struct catalog_headers catalog_headers_of(const struct catalog *c, struct mr_span table);
+bool catalog_headers_match(const struct catalog_bound *b, const struct catalog_headers *headers);
 
 /* legal.c: by the replica of worker 0. False: change->result and text say why. */
 bool catalog_legal(const struct catalog *c, struct catalog_change *change);
