@@ -640,6 +640,55 @@ static void broken_chains_are_refused(void **state)
     teardown(&x);
 }
 
+/* Whether the disk has no room from the first call on, or the file cannot even be made: it is cut, nothing is kept, and the log goes on. */
+static void torn_tail_is_cut_though_the_disk_is_full(void **state)
+{
+    static const struct {
+        enum disk_trouble trouble;
+        int error;
+    } cases[] = {{DISK_FULL, 0}, {DISK_ERROR, ENOSPC}, {DISK_ERROR, EDQUOT}, {DISK_ERROR, EIO}};
+    for (unsigned k = 0; k < sizeof cases / sizeof *cases; k++) {
+        struct world x;
+        struct qlog_place p[8];
+        struct seen s = {.most = 300};
+        struct qlog *log;
+        struct qlog_status status;
+        char path[160], torn[200];
+        size_t n;
+        setup(&x);
+        log_make(&x, 8, p);
+        segment_file(&x, 0, path);
+        snprintf(torn, sizeof torn, "%s.torn", path);
+        file_read(path, &n);
+        assert_int_equal(truncate(path, (off_t)n - 5), 0);
+        if (x.engine)
+            qlog_engine_close(x.engine);
+        disk_mount(x.inner);
+        engine_open(&x);
+        disk.at = disk.calls + 1;
+        disk.trouble = cases[k].trouble;
+        disk.error = cases[k].error;
+        int result = qlog_open(x.engine, "a", &synced, &s, opened, &log);
+        assert_true(disk.hits > 0);
+        disk.at = 0;
+        if (cases[k].error == EIO) { /* that is no reason to cut anything */
+            assert_int_not_equal(result, MR_OK);
+            assert_int_equal(open_again(&x, &s, &log), MR_OK);
+        } else {
+            assert_int_equal(result, MR_OK);
+            assert_int_equal(access(torn, F_OK), -1);
+        }
+        qlog_status(x.engine, &status);
+        assert_int_equal(status.torn_bytes, n - 5 - p[7].position);
+        assert_int_equal(s.count, 7);
+        append(log, 7, 300, NULL);
+        settle(&x);
+        assert_int_equal(open_again(&x, &s, &log), MR_OK);
+        assert_int_equal(s.count, 8);
+        teardown(&x);
+    }
+}
+
 /* A last file that ends within its header was never used: removed, kept, and its name taken again. */
 static void torn_header_of_the_last_segment_is_removed(void **state)
 {
@@ -1094,6 +1143,7 @@ int main(void)
         cmocka_unit_test(full_disk_keeps_all_until_there_is_room),
         cmocka_unit_test(any_call_is_the_last_and_what_was_safe_is_there),
         cmocka_unit_test(torn_tail_is_cut_and_kept),
+        cmocka_unit_test(torn_tail_is_cut_though_the_disk_is_full),
         cmocka_unit_test(damage_before_the_tail_is_refused),
         cmocka_unit_test(broken_chains_are_refused),
         cmocka_unit_test(torn_header_of_the_last_segment_is_removed),

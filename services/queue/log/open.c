@@ -176,13 +176,23 @@ static int torn_create(struct opening *o, char name[QLOG_PATH_BYTES])
     return -1;
 }
 
-/* Keeps what stands behind `at` in a file of its own, on the disk. */
+/* A full disk is no reason not to start: what is torn was never promised to anybody, and cutting it makes room. */
+static int torn_kept_no_room(struct opening *o, char name[QLOG_PATH_BYTES])
+{
+    if (o->error != ENOSPC && o->error != EDQUOT)
+        return failed(o, "keeping its torn end");
+    o->error = 0;
+    name[0] = 0;
+    return MR_OK;
+}
+
+/* Keeps what stands behind `at` in a file of its own, on the disk. `name` is empty when the disk has no room for it. */
 static int torn_keep(struct opening *o, uint64_t at, char name[QLOG_PATH_BYTES])
 {
     const struct qlog_io *io = o->engine->io;
     int fd = torn_create(o, name);
     if (fd < 0)
-        return failed(o, "keeping its torn end");
+        return torn_kept_no_room(o, name);
     for (uint64_t from = at; from < o->size && !o->error;) {
         uint64_t n = o->size - from < WINDOW ? o->size - from : WINDOW;
         const uint8_t *bytes = view(o, from, n);
@@ -193,7 +203,15 @@ static int torn_keep(struct opening *o, uint64_t at, char name[QLOG_PATH_BYTES])
     if (!o->error && io->fsync(fd) < 0)
         o->error = errno;
     io->close(fd);
-    return o->error ? failed(o, "keeping its torn end") : MR_OK;
+    if (!o->error)
+        return MR_OK;
+    io->unlink(o->engine->folder_fd, name, 0); /* half of it is of no use */
+    return torn_kept_no_room(o, name);
+}
+
+static const char *kept_how(const char *kept)
+{
+    return *kept ? "and kept in " : "and not kept: the disk is full";
 }
 
 /* Cuts the file at `at`. */
@@ -211,8 +229,8 @@ static int torn_cut(struct opening *o, uint64_t at)
     }
     o->engine->status.torn_bytes += o->size - at;
     mr_log(MR_LOG_WARNING, "queue",
-           "%s/%s: %" PRIu64 " bytes at byte %" PRIu64 " were the torn end of a write; cut, and kept in %s",
-           o->engine->folder, o->path, o->size - at, at, kept);
+           "%s/%s: %" PRIu64 " bytes at byte %" PRIu64 " were the torn end of a write; cut, %s%s", o->engine->folder,
+           o->path, o->size - at, at, kept_how(kept), kept);
     return MR_OK;
 }
 
@@ -228,8 +246,8 @@ static int stillborn_remove(struct opening *o)
         return failed(o, "deleting it");
     }
     o->engine->status.torn_bytes += o->size;
-    mr_log(MR_LOG_WARNING, "queue", "%s/%s: its header is torn (%" PRIu64 " bytes at byte 0); removed, and kept in %s",
-           o->engine->folder, o->path, o->size, kept);
+    mr_log(MR_LOG_WARNING, "queue", "%s/%s: its header is torn (%" PRIu64 " bytes at byte 0); removed, %s%s",
+           o->engine->folder, o->path, o->size, kept_how(kept), kept);
     return MR_OK;
 }
 
