@@ -55,8 +55,6 @@ static void delivered(struct queue_subscriber *s, struct queue_delivery *d)
     interface_show(b, d->message, &m);
     m.redelivered = d->redelivered;
     m.delivery = h->delivery;
-    b->counters[QUEUE_COUNTER_DELIVERED]++;
-    b->counters[QUEUE_COUNTER_REDELIVERED] += d->redelivered;
     c->message(c->context, MR_QUEUE_DONE, &m);
     queue_delivery_return(d);
 }

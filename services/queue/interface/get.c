@@ -29,9 +29,6 @@ static void show(struct broker *b, const struct getting *g, struct queue_deliver
     m.redelivered = d->redelivered;
     m.delivery = h ? h->delivery : 0;
     m.ready = left;
-    b->counters[QUEUE_COUNTER_DELIVERED]++;
-    b->counters[QUEUE_COUNTER_REDELIVERED] += d->redelivered;
-    b->counters[QUEUE_COUNTER_ACKNOWLEDGED] += g->automatic;
     g->done(g->context, MR_QUEUE_DONE, &m);
     queue_delivery_return(d);
 }

@@ -60,12 +60,10 @@ void interface_held_forget(struct interface_held *h)
 void interface_held_put_back(struct interface_held *h)
 {
     struct broker *b = h->broker;
-    if (interface_settle(b, h->queue_id, h->entry, SETTLE_REQUEUE)) {
-        b->counters[QUEUE_COUNTER_REQUEUED]++;
+    if (interface_settle(b, h->queue_id, h->entry, SETTLE_REQUEUE))
         interface_held_forget(h);
-    } else {
+    else
         mr_timer_set(b->worker, &h->timer, mr_now(b->worker) + RETRY);
-    }
 }
 
 /* -- settling, wherever it was got ------------------------------------------------------------------------------------------------------ */
@@ -115,9 +113,6 @@ static struct interface_held *held_find(struct broker *b, uint64_t delivery, uns
 
 static void settle_here(struct broker *here, struct broker_item *item)
 {
-    static const enum queue_counter counters[] = {[SETTLE_ACK] = QUEUE_COUNTER_ACKNOWLEDGED,
-                                                  [SETTLE_REJECT] = QUEUE_COUNTER_REJECTED,
-                                                  [SETTLE_REQUEUE] = QUEUE_COUNTER_REQUEUED};
     struct settling *s = (struct settling *)item;
     struct interface_held *h = held_find(here, s->delivery, s->vhost);
     if (!h) {
@@ -131,7 +126,6 @@ static void settle_here(struct broker *here, struct broker_item *item)
     }
     r->settle = s->how;
     r->entries[0] = h->entry;
-    here->counters[counters[s->how]]++;
     interface_held_forget(h);
     queue_request_send(r);
 }
