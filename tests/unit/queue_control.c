@@ -48,7 +48,7 @@ static void words_that_are_none_are_refused_with_what_was_expected(void **state)
         {"list --colour red", "unknown option --colour, expected --vhost NAME"},
         {"list --vhost none", "there is no virtual host 'none'"},
         {"stat many", "expected a number from 1 to 100000 instead of 'many'"},
-        {"declare q colour=red", "expected KEY=VALUE instead of 'colour=red'"},
+        {"declare q colour=red", "there is no key 'colour'"},
         {"declare q durable", "expected KEY=VALUE instead of 'durable'"},
         {"declare q durable=maybe", "durable: expected yes or no instead of 'maybe'"},
         {"declare q message_ttl=soon", "message_ttl: expected a duration such as 250ms, 5s, 1h instead of 'soon'"},
@@ -65,6 +65,7 @@ static void words_that_are_none_are_refused_with_what_was_expected(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         REFUSES(w, cases[i].words, cases[i].message);
     SAYS(w, "help", "\"command\":\"declare\"");
+    SAYS(w, "help", "\"key\":\"overflow\"");
     service_world_free(w);
 }
 

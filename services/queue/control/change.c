@@ -17,22 +17,36 @@ static const struct argument {
     const char *key;
     enum argument_kind kind;
     const char *name; /* of the AMQP argument; NULL: a flag */
+    const char *values;
 } arguments[] = {
-    {"durable", ARGUMENT_FLAG, NULL},
-    {"auto_delete", ARGUMENT_FLAG, NULL},
-    {"type", ARGUMENT_TEXT, "x-queue-type"},
-    {"durability", ARGUMENT_TEXT, "x-durability"},
-    {"message_ttl", ARGUMENT_DURATION, "x-message-ttl"},
-    {"expires", ARGUMENT_DURATION, "x-expires"},
-    {"length_max", ARGUMENT_NUMBER, "x-max-length"},
-    {"length_bytes_max", ARGUMENT_NUMBER, "x-max-length-bytes"},
-    {"overflow", ARGUMENT_TEXT, "x-overflow"},
-    {"dead_letter_exchange", ARGUMENT_TEXT, "x-dead-letter-exchange"},
-    {"dead_letter_key", ARGUMENT_TEXT, "x-dead-letter-routing-key"},
-    {"priority_max", ARGUMENT_NUMBER, "x-max-priority"},
-    {"single_active_consumer", ARGUMENT_BOOL, "x-single-active-consumer"},
-    {"delivery_limit", ARGUMENT_NUMBER, "x-delivery-limit"},
+    {"durable", ARGUMENT_FLAG, NULL, "yes or no"},
+    {"auto_delete", ARGUMENT_FLAG, NULL, "yes or no"},
+    {"type", ARGUMENT_TEXT, "x-queue-type", "classic or quorum"},
+    {"durability", ARGUMENT_TEXT, "x-durability", "memory, written or fsync"},
+    {"message_ttl", ARGUMENT_DURATION, "x-message-ttl", "250ms, 5s, 1h"},
+    {"expires", ARGUMENT_DURATION, "x-expires", "250ms, 5s, 1h"},
+    {"length_max", ARGUMENT_NUMBER, "x-max-length", "messages"},
+    {"length_bytes_max", ARGUMENT_NUMBER, "x-max-length-bytes", "bytes"},
+    {"overflow", ARGUMENT_TEXT, "x-overflow", "drop-head, reject-publish or reject-publish-dlx"},
+    {"dead_letter_exchange", ARGUMENT_TEXT, "x-dead-letter-exchange", "a name"},
+    {"dead_letter_key", ARGUMENT_TEXT, "x-dead-letter-routing-key", "a routing key"},
+    {"priority_max", ARGUMENT_NUMBER, "x-max-priority", "1 to 255"},
+    {"single_active_consumer", ARGUMENT_BOOL, "x-single-active-consumer", "yes or no"},
+    {"delivery_limit", ARGUMENT_NUMBER, "x-delivery-limit", "deliveries of one message; of type quorum"},
 };
+
+void queue_control_help_keys(struct control_call *c)
+{
+    control_answer_open(&c->answer, "declare_keys", '[');
+    for (size_t i = 0; i < sizeof arguments / sizeof *arguments; i++) {
+        control_answer_open(&c->answer, NULL, '{');
+        control_answer_text(&c->answer, "key", arguments[i].key);
+        control_answer_text(&c->answer, "value", arguments[i].values);
+        control_answer_text(&c->answer, "argument", arguments[i].name ? arguments[i].name : "");
+        control_answer_close(&c->answer, '}');
+    }
+    control_answer_close(&c->answer, ']');
+}
 
 #define TABLE_BYTES 4096
 
@@ -121,7 +135,9 @@ static bool take_word(struct control_call *c, struct declare_job *d, const char 
     for (size_t i = 0; word[n] == '=' && i < sizeof arguments / sizeof *arguments; i++)
         if (strlen(arguments[i].key) == n && !strncmp(arguments[i].key, word, n))
             return take_value(c, d, &arguments[i], word + n + 1, table);
-    c->wrong = control_say("expected KEY=VALUE instead of '%.60s'; `help` shows the keys", word);
+    c->wrong = word[n] == '='
+                   ? control_say("there is no key '%.*s'; `help` shows the keys", (int)(n < 60 ? n : 60), word)
+                   : control_say("expected KEY=VALUE instead of '%.60s'; `help` shows the keys", word);
     return false;
 }
 

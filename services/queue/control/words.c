@@ -15,12 +15,8 @@ const struct control_word queue_control_words[] = {
     {"connections", "", "who is connected", 0, 0, queue_control_connections},
     {"exchanges", "", "exchanges", 0, 0, queue_control_exchanges},
     {"bindings", "", "what is bound to what", 0, 0, queue_control_bindings},
-    {"declare", "NAME [KEY=VALUE]...",
-     "a queue; durable=yes|no auto_delete=yes|no durability=memory|written|fsync message_ttl=5s expires=1h "
-     "length_max=N length_bytes_max=N overflow=drop-head|reject-publish|reject-publish-dlx "
-     "dead_letter_exchange=NAME dead_letter_key=KEY priority_max=N single_active_consumer=yes type=classic|quorum "
-     "delivery_limit=N (of type quorum)",
-     1, -1, queue_control_declare},
+    {"declare", "NAME [KEY=VALUE]...", "a queue, durable unless told otherwise; the keys are below", 1, -1,
+     queue_control_declare},
     {"delete", "NAME [if-empty] [if-unused]", "a queue with its messages", 1, 3, queue_control_delete},
     {"purge", "NAME", "drops its ready messages", 1, 1, queue_control_purge},
     {"peek", "NAME [N]", "shows the first N messages (1) without taking them", 1, 2, queue_control_peek},
@@ -55,6 +51,7 @@ bool queue_control_help(struct control_call *c)
         control_answer_close(&c->answer, '}');
     }
     control_answer_close(&c->answer, ']');
+    queue_control_help_keys(c);
     return true;
 }
 

@@ -43,6 +43,7 @@ bool queue_control_connections(struct control_call *c);
 bool queue_control_exchanges(struct control_call *c);
 bool queue_control_bindings(struct control_call *c);
 bool queue_control_help(struct control_call *c);
+void queue_control_help_keys(struct control_call *c); /* of declare */
 
 /* Of the virtual host that was named, "/" when none was; UINT_MAX with c->wrong set: there is none. */
 unsigned queue_control_vhost(struct control_call *c);
