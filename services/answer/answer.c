@@ -42,14 +42,14 @@ static size_t character_length(const uint8_t *p, size_t n)
     return length > 2 && outside ? 0 : length;
 }
 
-/* RFC 8259 7. Clients send bytes that are no characters: they are shown as such. */
+/* RFC 8259 7. Clients send bytes that are no characters: they are shown as such; so is NUL, which readers of JSON refuse. */
 static void put_quoted(struct control_answer *a, struct mr_span value)
 {
     char escape[8];
     put(a, "\"", 1);
     for (size_t i = 0; i < value.length;) {
         const uint8_t *p = value.data + i;
-        size_t n = character_length(p, value.length - i);
+        size_t n = *p ? character_length(p, value.length - i) : 0;
         if (n == 0 || *p < 0x20 || *p == 0x7f)
             put(a, escape, (size_t)snprintf(escape, sizeof escape, n ? "\\u%04x" : "\\u%04X", n ? *p : 0xfffd));
         else if (*p == '"' || *p == '\\')

@@ -6,10 +6,30 @@
 #define CELL_MAX    256
 #define COLUMNS_MAX 64
 
+/* Peers choose some of these texts (bodies, names): no byte may end the line or drive a terminal, C1 controls (ECMA-48) included. What is
+ * cut ends in "...", at the end of a character. */
+static void text_take(const char *from, char *text)
+{
+    size_t n = 0;
+    for (; from[n] && n < CELL_MAX - 1; n++) {
+        const unsigned char *p = (const unsigned char *)from + n;
+        bool c1 = (p[0] == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0) || (n && p[-1] == 0xc2 && p[0] >= 0x80 && p[0] < 0xa0);
+        text[n] = *p < ' ' || *p == 0x7f || c1 ? '.' : from[n];
+    }
+    if (from[n]) {
+        n -= sizeof "..." - 1;
+        while (n && (from[n] & 0xc0) == 0x80)
+            n--;
+        memcpy(text + n, "...", 3);
+        n += 3;
+    }
+    text[n] = 0;
+}
+
 static const char *cell_text(const json_t *value, char *text)
 {
     if (json_is_string(value))
-        snprintf(text, CELL_MAX, "%s", json_string_value(value));
+        text_take(json_string_value(value), text);
     else if (json_is_integer(value))
         snprintf(text, CELL_MAX, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
     else if (json_is_real(value))
