@@ -176,7 +176,9 @@ void http_queue_api_answer(struct http_connection *c, const struct http_request 
     else if ((call = http_call_take(c)) != NULL) {
         call->run = resource->run;
         if (!name_decode(name, call) || !query_read(http_request_text(head, r->query), call))
-            http_call_error(c, call, 400, "a name of at most 255 bytes, then count, ack and settle_within_ms if any");
+            http_call_error(c, call, 400,
+                            "expected a name of at most 255 bytes, then, if any, count=1 to 100, ack=auto or manual, "
+                            "settle_within_ms=N");
         else if (resource->method == HTTP_GET)
             call->run(c, call);
         else
