@@ -39,7 +39,6 @@ struct queue_permission {
 
 struct queue_user {
     char *name, *password, *password_file;
-    bool administrator; /* sees queues of every virtual host by HTTP */
     struct queue_permission *permissions;
     unsigned permission_count;
 };
@@ -109,6 +108,13 @@ struct broker {
         bool known;
         uint64_t free_bytes;
     } disk;
+    struct broker_notice { /* notice.c: what the log has been told, and what it will be */
+        uint64_t logins_refused;
+        uint32_t alarms;
+        uint8_t user_length;
+        char user[64];
+        struct mr_endpoint peer;
+    } notice;
 
     /* shard/ */
     struct broker_item *outbox[QUEUE_WORKERS_MAX], **outbox_end[QUEUE_WORKERS_MAX];

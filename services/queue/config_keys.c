@@ -32,7 +32,6 @@ static const struct mr_config_key user_keys[] = {
     USER(password, STRING, .optional = true, .sentence = "what they must say; or `password_file`"),
     USER(password_file, PATH, .optional = true,
          .sentence = "a file whose first line is the password, read at start: this file can then be shown"),
-    USER(administrator, BOOL, .preset = "false", .sentence = "sees the queues of every virtual host by HTTP"),
     USER(permissions, LIST,
          ELEMENTS(queue_user, permission_count, QUEUE_PERMISSIONS_MAX, queue_permission, permission_keys),
          .sentence = "what the user may, one a virtual host; none: everything in every virtual host"),

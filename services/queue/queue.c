@@ -17,6 +17,7 @@
 #include "queue/disk.h"
 #include "queue/interface/interface.h"
 #include "queue/log/log.h"
+#include "queue/notice.h"
 #include "queue/shard/shard.h"
 
 static const struct mr_service_counter queue_counters[] = {
@@ -125,6 +126,7 @@ static void second_expired(struct mr_worker *w, struct mr_timer *t)
     amqp_server_second(b);
     broker_memory_look(b);
     queue_disk_look(b);
+    broker_notice_second(b);
     b->counters[QUEUE_COUNTER_MEMORY_BYTES] = b->memory.used;
     log_gauges(b);
     mr_timer_set(w, t, mr_now(w) + MR_SECOND);

@@ -10,9 +10,21 @@ static bool always(const struct amqp_connection *c)
     return true;
 }
 
+/* For the next line in the log (notice.c): the refusal refers its reader there. */
+static void remember(struct amqp_connection *c, struct mr_span user)
+{
+    struct broker_notice *n = &c->broker->notice;
+    n->user_length = (uint8_t)(user.length < sizeof n->user ? user.length : sizeof n->user);
+    if (n->user_length)
+        memcpy(n->user, user.data, n->user_length);
+    mr_stream_remote(c->stream, &n->peer);
+}
+
 static enum amqp_login check(struct amqp_connection *c, struct mr_span user, struct mr_span password)
 {
     c->user = catalog_user_check(c->broker->config, user, password);
+    if (!c->user)
+        remember(c, user);
     return c->user ? AMQP_LOGIN_DONE : AMQP_LOGIN_REFUSED;
 }
 
