@@ -951,6 +951,28 @@ static void everything_is_put_back_without_any_memory_to_do_it(void **state)
     b = client(1);
 }
 
+/* Neither stays behind, locked or unused, because there was no memory at the moment when it was to go. */
+static void queues_that_end_with_their_connection_go_when_there_is_memory_again(void **state)
+{
+    struct memory *memory = &amqp_client_broker(1)->memory, *other = &amqp_client_broker(0)->memory;
+    uint64_t limit = memory->limit;
+    PUT(1, queue_declare, .queue = S("mine"), .exclusive = true);
+    PUT(1, queue_declare, .queue = S("passing"), .auto_delete = true);
+    consume("passing", "t");
+    SAYS(b, "1 queue.declare_ok mine 0 0\n1 queue.declare_ok passing 0 0\n1 basic.consume_ok t\n");
+    memory->limit = other->limit = 1;
+    fake_reset(b);
+    for (unsigned i = 0; i < 10; i++)
+        amqp_client_turns();
+    other->limit = limit;
+    memory_again(memory, limit);
+    b = client(1);
+    declare(a, "mine");
+    PUT(1, queue_declare, .queue = S("passing"), .passive = true);
+    SAYS(a, "1 channel.close 404 NOT_FOUND - no queue 'passing' in vhost '/' 50 10\n");
+    channel_again(a);
+}
+
 /* Every allocation of the session's worker fails once, in turn: the session ends in some way, the broker does not, and what was confirmed is
  * there. */
 static void any_allocation_may_fail_and_nothing_confirmed_is_lost(void **state)
@@ -1059,6 +1081,7 @@ int main(void)
         T(multiple_acknowledges_up_to_its_tag_and_that_tag_must_be_one),
         T(unacknowledged_are_put_back_when_the_connection_is_lost),
         T(everything_is_put_back_without_any_memory_to_do_it),
+        T(queues_that_end_with_their_connection_go_when_there_is_memory_again),
         T(any_allocation_may_fail_and_nothing_confirmed_is_lost),
         T(deliveries_end_at_unacknowledged_max_and_go_on_below),
         T(reply_goes_straight_to_the_channel_that_asked),

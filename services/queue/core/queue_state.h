@@ -146,6 +146,7 @@ struct queue {
     bool deleting; /* queue_delete asked the catalog */
     bool ended;    /* it is gone: its entries are freed, some each turn. `declared` is not to be looked at any more */
     bool had_consumer;
+    bool deserted; /* exclusive, and there was no memory to delete it: its connection, which ends, asks only once */
 
     uint64_t ready, unacknowledged, delayed, leaving; /* entries by state */
     uint64_t ready_bytes;                             /* bodies of ready entries */

@@ -200,8 +200,10 @@ static void request_delete(struct queue *q, struct queue_request *r)
         queue_request_answer(q->broker, r, QUEUE_IN_USE);
     else if (r->if_empty && q->ready)
         queue_request_answer(q->broker, r, QUEUE_NOT_EMPTY);
-    else if (!queue_delete_begin(q, r))
+    else if (!queue_delete_begin(q, r)) {
+        q->deserted = q->declared->exclusive != 0;
         queue_request_answer(q->broker, r, QUEUE_NO_MEMORY);
+    }
 }
 
 /* A client that asks has declared it again (AMQP sessions ask for the counts of declare-ok). */

@@ -72,7 +72,8 @@ static void second_of(void *context, struct queue *q)
     if (q->ready && q->able_count)
         queue_work(q); /* there was no memory to deliver */
     lane_trim(q);
-    if (q->declared->auto_delete && q->had_consumer && !q->consumer_count && !q->deleting)
+    bool unused = q->declared->auto_delete && q->had_consumer && !q->consumer_count;
+    if ((unused || q->deserted) && !q->deleting)
         queue_delete_begin(q, NULL); /* there was no memory to ask */
 }
 
