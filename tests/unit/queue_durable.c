@@ -480,6 +480,33 @@ static void damaged_log_lets_its_queue_take_nothing(void **state)
     world_stop(&y, true);
 }
 
+/* The log of a queue that found no memory at start is not begun anew when there is some: the others go on, and nothing in it is lost. */
+static void log_of_a_queue_that_had_no_memory_at_start_is_left_alone(void **state)
+{
+    struct world x, y;
+    (void)state;
+    world_init(&x, inner);
+    world_declare(&x, 7, "q");
+    world_declare(&x, 8, "r");
+    world_start(&x);
+    world_put_text(&x, &x.catalog.queues[1], "one");
+    world_settle(&x);
+    world_stop(&x, true);
+
+    world_init(&y, inner);
+    y.catalog = x.catalog;
+    y.left_out = 1;
+    world_start(&y);
+    queue_added(&y.b, &y.catalog.queues[1]);
+    world_put_text(&y, &y.catalog.queues[0], "two");
+    world_put_text(&y, &y.catalog.queues[1], "three");
+    world_settle(&y);
+    assert_int_equal(qlog_engine_error(y.b.engine), 0);
+    assert_int_equal(y.taken, 1);
+    assert_int_equal(y.failed, 1);
+    world_stop(&y, true);
+}
+
 static unsigned shown;
 static char shown_bodies[64];
 static void show(void *context, uint64_t entry, const struct message *m)
@@ -563,6 +590,7 @@ int main(void)
         TEST(log_that_cannot_be_written_holds_confirms_and_raises_the_alarm),
         TEST(log_of_a_queue_that_is_no_more_is_deleted_at_start),
         TEST(damaged_log_lets_its_queue_take_nothing),
+        TEST(log_of_a_queue_that_had_no_memory_at_start_is_left_alone),
         TEST(peek_and_move_take_messages_that_only_the_log_has),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -107,24 +107,27 @@ static bool nothing_wanted(void *context, const struct qlog_record *r)
     return true;
 }
 
-/* A queue that was deleted just before the process ended: the catalog knows it no more, its log is still there. */
+/* A queue that was deleted just before the process ended: the catalog knows it no more, its log is still there. What is remembered of the others: for
+ * which queue there was no memory. It may come while the worker turns, which opens no log that exists. */
 void durable_set_ready(struct broker *b)
 {
     struct durable_set *set = b->queues->durable;
     struct qlog_options options = {.safety = QLOG_WRITTEN, .segment_bytes = b->config->segment_bytes};
+    unsigned kept = 0;
     for (unsigned i = 0; i < set->found_count; i++) {
         char name[LOG_NAME_BYTES];
         struct qlog *log;
-        if (set->found[i] % b->workers != b->index || catalog_queue_by_id(b->catalog, set->found[i]))
+        const struct catalog_queue *declared = catalog_queue_by_id(b->catalog, set->found[i]);
+        if (declared && declared->owner == b->index && !queue_find(b, declared->id))
+            set->found[kept++] = declared->id;
+        if (declared || set->found[i] % b->workers != b->index)
             continue;
         log_name(name, set->found[i]);
         mr_log(MR_LOG_INFO, "queue", "log %s is of no queue any more: deleted", name);
         if (qlog_open(b->engine, name, &options, NULL, nothing_wanted, &log) == MR_OK)
             qlog_delete(log);
     }
-    free(set->found);
-    set->found = NULL;
-    set->found_count = set->found_room = 0;
+    set->found_count = kept;
 }
 
 void durable_set_stop(struct broker *b)
@@ -196,7 +199,7 @@ void durable_added(struct queue *q)
                                    .segment_bytes = b->config->segment_bytes};
     log_name(name, q->id);
     if (set->found_count && bsearch(&q->id, set->found, set->found_count, sizeof q->id, id_compare)) {
-        if (!durable_recover(d, name, &options))
+        if (!set->broker->queues->starting || !durable_recover(d, name, &options))
             mr_log(MR_LOG_ERROR, "queue", "queue %.*s takes and gives nothing: its log %s cannot be read",
                    (int)q->declared->name.length, (const char *)q->declared->name.data, name);
     } else {

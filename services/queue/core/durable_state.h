@@ -62,7 +62,7 @@ struct durable {
 
     uint64_t carry_cursor; /* entries up to this id are not in the first segment */
     unsigned carry_reads;
-    bool carry_paused;      /* a record could not be read: again by the next second */
+    bool carry_paused;      /* a record could not be read or written: again by the next second */
     uint64_t carried_until; /* nothing is trimmed until the log is safe up to here; 0: nothing was carried */
 
     struct durable_read *reads;
@@ -79,7 +79,7 @@ struct durable_set {
     struct durable *all, *dirty;
     struct mr_span *spans; /* of one record: head, addresses, pieces of the body; malloc, at start */
     unsigned span_room;
-    uint64_t *found; /* ids of the logs that were there at start, ascending; malloc */
+    uint64_t *found; /* ids of the logs that were there at start, ascending; malloc. Later of those that nobody could open */
     unsigned found_count, found_room;
     bool found_failed;
     struct {
