@@ -107,7 +107,7 @@ void durable_trim(struct durable *d)
         d->carried_until = 0;
         dead_trim(d);
     }
-    if (d->carry_reads || (worth_carrying(d) && d->segments[0].live))
+    if (!d->carry_paused && (d->carry_reads || (worth_carrying(d) && d->segments[0].live)))
         carry(d);
 }
 
@@ -118,14 +118,18 @@ void durable_carried(struct durable *d, const struct durable_read *r, struct mr_
     struct queue_record_message m;
     struct qlog_place place;
     uint8_t head[QUEUE_RECORD_HEAD_BYTES];
-    if (!e || e->log_offset != r->offset || !queue_record_message_parse(payload, &m) || !durable_segment_reserve(d))
+    if (!e || e->log_offset != r->offset || !queue_record_message_parse(payload, &m))
         return;
     m.deliveries = e->deliveries;
     queue_record_message_emit(head, &m);
     struct mr_span spans[] = {{head, sizeof head}, {payload.data + sizeof head, payload.length - sizeof head}};
-    uint64_t offset = qlog_append(d->log, QUEUE_RECORD_MESSAGE, broker_unix_ms(d->broker), spans, 2, &place);
-    if (offset == UINT64_MAX)
+    uint64_t offset = UINT64_MAX;
+    if (durable_segment_reserve(d))
+        offset = qlog_append(d->log, QUEUE_RECORD_MESSAGE, broker_unix_ms(d->broker), spans, 2, &place);
+    if (offset == UINT64_MAX) {
+        d->carry_paused = true; /* no memory: else it would be read again at once, and again */
         return;
+    }
     durable_segment_drop(d, e->log_offset, e->log_bytes);
     durable_segment_add(d, offset, &place);
     e->log_offset = offset;
