@@ -4,6 +4,7 @@
 #include "queue/core/queue_state.h"
 
 #define PURGE_STEP 2048u /* entries of one turn */
+#define GET_STEP   512u  /* of them that have expired, before the one that a get wants */
 
 /* -- the way there and back ----------------------------------------------------------------------------------------------------- */
 
@@ -25,10 +26,10 @@ void queue_request_answer(struct broker *from, struct queue_request *r, enum que
 
 /* -- get --------------------------------------------------------------------------------------------------------------------------- */
 
-/* False: its message is being read back. */
+/* False: its message is being read back, or so many had expired that the rest is for the next round. */
 static bool get(struct queue *q, struct queue_request *r)
 {
-    for (;;) {
+    for (unsigned n = 0; n < GET_STEP; n++) {
         uint64_t id = queue_entry_next_ready(q, 0);
         if (!id) {
             queue_request_answer(q->broker, r, QUEUE_EMPTY);
@@ -50,6 +51,8 @@ static bool get(struct queue *q, struct queue_request *r)
         queue_request_answer(q->broker, r, r->delivery ? QUEUE_DONE : QUEUE_NO_MEMORY);
         return true;
     }
+    queue_work(q);
+    return false;
 }
 
 static void wait_in_line(struct queue *q, struct queue_request *r)
