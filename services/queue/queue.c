@@ -206,10 +206,12 @@ static int queue_start(struct mr_worker *w, const void *configuration, uint64_t 
     mr_timer_init(&b->second, second_expired, b);
     mr_timer_set(w, &b->second, mr_now(w) + MR_SECOND);
     int error = parts_start(b);
-    if (error == MR_OK)
+    if (error == MR_OK) {
         *state = b;
-    else
-        mr_timer_cancel(w, &b->second); /* the rest is taken back by `close` */
+        return MR_OK;
+    }
+    mr_timer_cancel(w, &b->second);  /* the rest is taken back by `close` */
+    b->counters = b->counters_after; /* the worker frees its own at once */
     return error;
 }
 
