@@ -2,9 +2,23 @@
 #include "queue/amqp/table.h"
 #include "queue/catalog/replica.h"
 
+/* The same in every run. */
+static uint64_t owner_hash(uint64_t h, struct mr_span s)
+{
+    h ^= s.length * 0x9e3779b97f4a7c15u;
+    for (size_t i = 0; i < s.length; i += 8) {
+        uint64_t word = 0;
+        memcpy(&word, s.data + i, s.length - i < 8 ? s.length - i : 8);
+        h = (h ^ word) * 0xff51afd7ed558ccdu;
+        h ^= h >> 32;
+    }
+    h *= 0xc4ceb9fe1a85ec53u;
+    return h ^ h >> 29;
+}
+
 unsigned catalog_owner(const char *vhost, struct mr_span name, unsigned workers)
 {
-    uint64_t h = catalog_hash(catalog_hash(0, span_of(vhost)), name);
+    uint64_t h = owner_hash(owner_hash(0, span_of(vhost)), name);
     return (unsigned)((h >> 32) * workers >> 32);
 }
 
@@ -87,16 +101,15 @@ static void reclaim_later(struct catalog *c)
 
 /* -- bindings ------------------------------------------------------------------------------------------------------------------------------- */
 
-static uint64_t arguments_hash(struct mr_span arguments)
+static uint64_t arguments_hash(uint64_t seed, struct mr_span arguments)
 {
     struct mr_span name;
     struct amqp_value v;
-    uint64_t sum = 0, integer;
+    uint64_t sum = 0;
     for (size_t at = 0; amqp_table_next(arguments, &at, &name, &v);) { /* in any order */
         int64_t n = 0;
         amqp_value_integer(&v, &n);
-        memcpy(&integer, &n, sizeof integer);
-        sum += catalog_hash(catalog_hash(integer, name), v.type == 'S' ? v.text : (struct mr_span){NULL, 0});
+        sum += catalog_hash(catalog_hash(seed, name) ^ (uint64_t)n, v.type == 'S' ? v.text : (struct mr_span){NULL, 0});
     }
     return sum;
 }
@@ -105,7 +118,7 @@ static uint64_t binding_hash(const struct catalog *c, const void *source, const 
                              struct mr_span arguments)
 {
     struct mr_span pointers = {(const uint8_t *)(const void *[]){source, target}, 2 * sizeof(void *)};
-    return catalog_hash(catalog_hash(c->seed, pointers) ^ arguments_hash(arguments), key);
+    return catalog_hash(catalog_hash(c->seed, pointers) ^ arguments_hash(c->seed, arguments), key);
 }
 
 struct ends {

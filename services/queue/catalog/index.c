@@ -4,17 +4,21 @@
 
 enum { BUCKETS_FIRST = 64 };
 
+static uint64_t fold(uint64_t a, uint64_t b)
+{
+    unsigned __int128 product = (unsigned __int128)a * b;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
 uint64_t catalog_hash(uint64_t seed, struct mr_span s)
 {
-    uint64_t h = seed ^ (s.length * 0x9e3779b97f4a7c15u);
+    uint64_t factor = (seed ^ 0xa0761d6478bd642fu) | 1, h = fold(s.length ^ 0xe7037ed1a0b428dbu, factor);
     for (size_t i = 0; i < s.length; i += 8) {
         uint64_t word = 0;
         memcpy(&word, s.data + i, s.length - i < 8 ? s.length - i : 8);
-        h = (h ^ word) * 0xff51afd7ed558ccdu;
-        h ^= h >> 32;
+        h = fold(h ^ word, factor) ^ h;
     }
-    h *= 0xc4ceb9fe1a85ec53u;
-    return h ^ h >> 29;
+    return fold(h, 0x8ebc6af09c88c6e3u);
 }
 
 static struct catalog_link **segment_create(struct memory *memory)

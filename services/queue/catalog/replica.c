@@ -3,6 +3,7 @@
 
 #include <limits.h>
 #include <stdlib.h>
+#include <sys/random.h>
 
 /* A quarter of a worker's share of the memory, counted apart from messages: a worker that has no room for a message must still learn of a
  * queue. Address space is taken for far more, so that it is never scattered pages that decide. */
@@ -40,8 +41,8 @@ struct catalog *catalog_create(const struct queue_config *config, unsigned worke
     ring_init(&c->all_bindings);
     catalog_changes_start(c);
     c->header_slots = calloc(CATALOG_HEADER_SLOTS, sizeof *c->header_slots);
-    bool good = c->header_slots && memory_start(c, config, workers, decides) && catalog_routed_room(c, c->queues_max) &&
-                indexes_start(c);
+    bool good = c->header_slots && getrandom(&c->seed, sizeof c->seed, 0) == sizeof c->seed &&
+                memory_start(c, config, workers, decides) && catalog_routed_room(c, c->queues_max) && indexes_start(c);
     for (unsigned i = 0; good && i < config->vhost_count; i++)
         good = catalog_vhost_add(c, span_of(config->vhosts[i].name)) != UINT_MAX;
     if (good)

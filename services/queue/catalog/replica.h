@@ -74,6 +74,7 @@ void catalog_index_remove(struct catalog_index *x, struct catalog_link *link);
 /* The first of the bucket of `hash`; follow `next`, and compare the hash first. */
 struct catalog_link *catalog_index_bucket(const struct catalog_index *x, uint64_t hash);
 struct catalog_link *catalog_index_at(const struct catalog_index *x, uint32_t bucket);
+/* By who does not know the seed no two names can be chosen that meet. */
 uint64_t catalog_hash(uint64_t seed, struct mr_span s);
 
 /* -- what is declared --------------------------------------------------------------------------------------------------------------------- */
@@ -145,7 +146,7 @@ struct catalog {
     char **vhosts; /* as configured */
     unsigned vhost_count;
     bool keep_unbound; /* the log says itself which exchanges went with their last binding */
-    uint64_t seed;
+    uint64_t seed; /* of the hash tables: random, so that nobody chooses chains */
     struct catalog_index exchanges, queues, ids, bindings, groups, edges;
     struct catalog_ring all_exchanges, all_queues, all_bindings; /* in the order of the changes */
     uint64_t exchange_count, queue_count, binding_count;
