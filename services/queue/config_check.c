@@ -154,10 +154,13 @@ static bool folder_good(struct check *c)
            fault(c, &c->config->folder, "folder %.160s: %s, expected one that can be written", c->config->folder, why);
 }
 
+#define MESSAGE_BYTES_PRESET \
+    (UINT64_C(128) << 20) /* of config_keys.c: nobody asked for it, so config_complete.c cuts it to what fits */
+
 static bool sizes_good(struct check *c)
 {
     const struct queue_config *config = c->config;
-    if (config->message_bytes_max <= config->memory_max / 2)
+    if (config->message_bytes_max <= config->memory_max / 2 || config->message_bytes_max == MESSAGE_BYTES_PRESET)
         return true;
     return fault(c, &config->message_bytes_max,
                  "message_bytes_max is more than half of memory_max: expected at most %llu bytes, or more memory",

@@ -69,7 +69,8 @@ const struct mr_config_key queue_keys[] = {
     QUEUE(frame_bytes_max, BYTES, RANGE(QUEUE_FRAME_MIN, 1 << 20), .preset = "128KiB",
           .sentence = "of one frame, as proposed to the client; a larger one closes the connection"),
     QUEUE(message_bytes_max, BYTES, RANGE(1024, UINT64_C(512) << 20), .preset = "128MiB",
-          .sentence = "of one body; a larger one closes the channel"),
+          .sentence =
+              "of one body, and at most half of what memory_max gives a worker; a larger one closes the channel"),
     QUEUE(queues_max, UNSIGNED, RANGE(1, 1 << 20), .preset = "10000", .unit = "queues",
           .sentence = "of all virtual hosts together, exchanges likewise; bindings 16 times as many"),
     QUEUE(unacknowledged_max, UNSIGNED, RANGE(1, 1 << 20), .preset = "65536", .unit = "deliveries",

@@ -68,7 +68,7 @@ static const struct refusal {
     {{USER("bob"), "+users[0].permissions", "", "+users[0].permissions", ""},
      "permissions of user 'bob' on virtual host '/' stand twice"},
     {{"folder", "/dev/null"}, "folder /dev/null: Not a directory"},
-    {{"memory_max", "100MiB"}, "message_bytes_max is more than half of memory_max"},
+    {{"message_bytes_max", "200MiB"}, "message_bytes_max is more than half of memory_max"},
 };
 
 static void what_no_value_shows_alone_is_refused_with_its_place(void **state)
