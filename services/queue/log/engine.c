@@ -212,6 +212,7 @@ static void status_add(struct qlog_engine *e, const struct qlog_job *j)
 {
     struct qlog_status *s = &e->status;
     s->jobs++;
+    s->uring = e->ring != NULL;
     s->writes += j->writes;
     s->syncs += j->syncs;
     if (j->look)
@@ -406,6 +407,7 @@ int qlog_engine_open(const struct qlog_engine_options *o, const struct qlog_engi
         return locked ? MR_ERROR_IN_USE : MR_ERROR_SYSTEM;
     }
     e->ring = o->no_uring || !e->io->completed ? NULL : qlog_ring_create(QLOG_BATCH * 2);
+    e->status.uring = e->ring != NULL;
     e->look = true;
     *out = e;
     return MR_OK;
@@ -451,6 +453,5 @@ void qlog_status(const struct qlog_engine *e, struct qlog_status *out)
 {
     *out = e->status;
     out->error = e->error;
-    out->uring = e->ring != NULL;
     out->pending_bytes = e->pending;
 }

@@ -127,7 +127,7 @@ void qlog_delete(
 
 struct qlog_status {
     int error;
-    bool uring;
+    bool uring; /* as of the last job */
     uint64_t pending_bytes, written_bytes, records, writes, syncs, jobs;
     uint64_t sync_ns_last, sync_ns_max; /* of a job's syncs together */
     uint64_t torn_bytes;                /* cut at open */

@@ -205,7 +205,7 @@ struct qlog_engine {
     struct qlog_status status;
     struct qlog_reader reader;
     struct qlog_job *job;
-    struct qlog_ring *ring;
+    struct qlog_ring *ring; /* the write job's; NULL: not to be had, or it failed */
     unsigned files; /* open; the write job's, like the list, most recently used first */
     struct qlog *file_newest, *file_oldest;
 };

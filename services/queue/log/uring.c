@@ -46,15 +46,15 @@ static unsigned write_prepare(struct qlog_ring *r, struct qlog_write *w, unsigne
 int qlog_ring_submit(struct qlog_ring *r, struct qlog_write *writes, unsigned n)
 {
     unsigned requests = 0, submitted = 0;
+    int result = 0;
     for (unsigned i = 0; i < n; i++)
         requests += write_prepare(r, &writes[i], i);
-    while (submitted < requests) {
+    while (submitted < requests && !result) {
         int got = io_uring_submit(&r->ring);
-        if (got < 0 && got != -EINTR && got != -EAGAIN)
-            return -got;
         submitted += got > 0 ? (unsigned)got : 0;
+        result = got > 0 || got == -EINTR ? 0 : got < 0 ? -got : EAGAIN;
     }
-    while (requests > 0) {
+    while (submitted > 0) { /* what it took has our buffers until it is done */
         struct io_uring_cqe *c;
         int error = io_uring_wait_cqe(&r->ring, &c);
         if (error == -EINTR)
@@ -64,7 +64,7 @@ int qlog_ring_submit(struct qlog_ring *r, struct qlog_write *writes, unsigned n)
         uint64_t data = io_uring_cqe_get_data64(c);
         *(data & 1 ? &writes[data / 2].synced : &writes[data / 2].written) = c->res;
         io_uring_cqe_seen(&r->ring, c);
-        requests--;
+        submitted--;
     }
-    return 0;
+    return result;
 }

@@ -164,6 +164,10 @@ static int submit(struct qlog_engine *e, struct qlog_write *writes, unsigned n)
         return 0;
     }
     int error = qlog_ring_submit(e->ring, writes, n);
+    if (error) { /* what it did not take still stands in it, of buffers that are others' by then: on without it */
+        qlog_ring_free(e->ring);
+        e->ring = NULL;
+    }
     for (unsigned i = 0; i < n && !error; i++) {
         if (writes[i].count)
             writes[i].written = e->io->completed(false, writes[i].written);
@@ -193,10 +197,12 @@ static bool round_run(struct qlog_job *j, struct qlog_task **tasks, unsigned n)
         j->sync_ns += clock_ns() - begin;
     j->syncs += syncs;
     for (unsigned i = 0; i < count; i++)
-        if (error)
+        if (error) {
+            j->batch[i].task->sync_failed |= j->batch[i].sync; /* perhaps, and nobody will say so again */
             task_fail(j->batch[i].task, error, "submitting writes");
-        else
+        } else {
             write_judge(&j->batch[i]);
+        }
     return true;
 }
 
