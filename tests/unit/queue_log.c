@@ -1114,6 +1114,30 @@ static void worker_commits_in_groups(void **state)
     fake_worker_free(w);
 }
 
+/* More logs than one job takes, and one call that fails at the end: the others are written, and that one by another round. */
+static void close_writes_all_logs_though_a_call_fails(void **state)
+{
+    enum { LOGS = QLOG_TASKS + 44 };
+    struct world x;
+    char name[16];
+    setup(&x);
+    for (unsigned i = 0; i < LOGS; i++) {
+        snprintf(name, sizeof name, "q%u", i);
+        append(qlog_create(x.engine, name, &synced, NULL), 0, 400, NULL);
+    }
+    disk.at = disk.calls + 5;
+    disk.trouble = DISK_ERROR;
+    reopen(&x);
+    assert_int_equal(disk.hits, 1);
+    for (unsigned i = 0; i < LOGS; i++) {
+        struct seen s = {.most = 400};
+        snprintf(name, sizeof name, "q%u", i);
+        reopen_log(&x, name, &synced, &s);
+        assert_int_equal(s.count, 1);
+    }
+    teardown(&x);
+}
+
 static void idle_logs_cost_little(void **state)
 {
     struct world x;
@@ -1157,6 +1181,7 @@ int main(void)
         cmocka_unit_test(another_process_is_refused),
         cmocka_unit_test(folders_hold_logs_by_name),
         cmocka_unit_test(worker_commits_in_groups),
+        cmocka_unit_test(close_writes_all_logs_though_a_call_fails),
         cmocka_unit_test(idle_logs_cost_little),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -432,8 +432,8 @@ static void rest_write(struct qlog_engine *e)
     for (struct qlog *log = e->logs; log; log = log->older)
         if (!log->deleted && log->synced < log->appended)
             qlog_sync(log);
-    while (e->dirty && job_round(e, false))
-        continue;
+    for (uint64_t before = UINT64_MAX; e->dirty && (job_round(e, false) || e->pending < before);)
+        before = e->pending; /* one log that fails does not keep the others from it */
     if (e->dirty)
         mr_log(MR_LOG_ERROR, "queue", "%s: %s at the end; %" PRIu64 " bytes are lost", e->folder, strerror(e->error),
                e->pending);
