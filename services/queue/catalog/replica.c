@@ -107,9 +107,12 @@ unsigned catalog_vhost_add(struct catalog *c, struct mr_span name)
     if (!vhosts)
         return UINT_MAX;
     c->vhosts = vhosts;
-    if (!(vhosts[c->vhost_count] = strndup((const char *)name.data, name.length)))
+    char *text = malloc(name.length + 1);
+    if (!text)
         return UINT_MAX;
-    c->vhost_count++;
+    memcpy(text, name.data, name.length);
+    text[name.length] = 0;
+    vhosts[c->vhost_count++] = text;
     return predeclare(c, c->vhost_count - 1) ? c->vhost_count - 1 : UINT_MAX;
 }
 
