@@ -232,8 +232,12 @@ const char *catalog_world_route(struct catalog_world *x, unsigned worker, const 
     unsigned n = catalog_route(c, e, &k, 1, (struct mr_span){NULL, 0}, &queues);
     struct lines l = {0};
     char *to = text;
-    for (unsigned i = 0; i < n; i++)
-        line_add(&l, strndup((const char *)queues[i]->name.data, queues[i]->name.length));
+    for (unsigned i = 0; i < n; i++) {
+        char *line = calloc(1, queues[i]->name.length + 1);
+        assert(line);
+        memcpy(line, queues[i]->name.data, queues[i]->name.length);
+        line_add(&l, line);
+    }
     if (n)
         qsort(l.line, n, sizeof *l.line, line_compare);
     *to = '\0';
