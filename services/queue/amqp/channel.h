@@ -205,7 +205,6 @@ struct mr_span channel_name(uint8_t buffer[QUEUE_NAME_MAX], struct mr_span name)
 struct mr_span channel_name_generated(struct channel *ch, uint8_t buffer[QUEUE_NAME_MAX], const char *prefix);
 /* What the name of a queue means here: an empty one the last declared. False: the channel was closed. */
 bool channel_queue_name(struct channel *ch, struct mr_span *name, uint32_t method);
-const char *channel_type_name(char type); /* of a field, as RabbitMQ's errors have it */
 /* The queue by its name, usable by this connection; NULL: the channel was closed. */
 const struct catalog_queue *channel_queue_find(struct channel *ch, struct mr_span name, uint32_t method);
 /* What a request that failed means for the channel. */

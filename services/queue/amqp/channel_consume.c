@@ -312,7 +312,7 @@ static bool priority_read(struct channel *ch, struct mr_span arguments, struct m
     if (amqp_table_find(arguments, "x-priority", &v) && !amqp_value_integer(&v, &number)) {
         amqp_channel_error(&ch->base, AMQP_PRECONDITION_FAILED, AMQP_basic_consume,
                            "invalid arg 'x-priority' for queue '%.*s' in vhost '%s': \"expected integer, got %s\"",
-                           SPAN(queue), ch->base.connection->vhost_name, channel_type_name(v.type));
+                           SPAN(queue), ch->base.connection->vhost_name, amqp_type_name(v.type));
         return false;
     }
     *priority = number > INT32_MAX ? INT32_MAX : number < INT32_MIN ? INT32_MIN : (int32_t)number;

@@ -36,22 +36,6 @@ bool channel_queue_name(struct channel *ch, struct mr_span *name, uint32_t metho
     return name->length != 0;
 }
 
-const char *channel_type_name(char type)
-{
-    static const struct {
-        char type;
-        const char *name;
-    } names[] = {{'t', "bool"},          {'b', "byte"},      {'B', "unsignedbyte"}, {'s', "short"},
-                 {'u', "unsignedshort"}, {'I', "signedint"}, {'i', "unsignedint"},  {'l', "long"},
-                 {'L', "long"},          {'f', "float"},     {'d', "double"},       {'D', "decimal"},
-                 {'S', "longstr"},       {'A', "array"},     {'T', "timestamp"},    {'F', "table"},
-                 {'V', "void"},          {'x', "binary"}};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (names[i].type == type)
-            return names[i].name;
-    return "unknown";
-}
-
 const struct catalog_queue *channel_queue_find(struct channel *ch, struct mr_span name, uint32_t method)
 {
     const struct amqp_connection *c = ch->base.connection;

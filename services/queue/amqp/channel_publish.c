@@ -126,7 +126,7 @@ static bool copies_valid(struct channel *ch, struct mr_span headers)
         if (v.type != 'A') {
             amqp_channel_error(&ch->base, AMQP_PRECONDITION_FAILED, AMQP_basic_publish,
                                "invalid message: {unacceptable_type_in_header,\"%s\",%s}", names[i],
-                               channel_type_name(v.type));
+                               amqp_type_name(v.type));
             return false;
         }
         for (size_t at = 0; amqp_array_next(v.text, &at, &item);)

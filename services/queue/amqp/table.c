@@ -7,22 +7,42 @@
 
 #include "queue/amqp/cursor.h"
 
-/* How many bytes the values of a type have, and what they are. */
+/* How many bytes the values of a type have, and what they are; RabbitMQ's name of it. */
 enum kind { NONE, BOOLEAN, SIGNED, UNSIGNED, TIME, REAL, DECIMAL, TEXT, BINARY, TABLE_WITHIN, ARRAY_WITHIN, VOID };
 static const struct field_type {
     uint8_t kind, bytes;
+    const char *name;
 } field_types[128] = {
-    ['t'] = {BOOLEAN, 1},      ['b'] = {SIGNED, 1}, ['B'] = {UNSIGNED, 1}, ['s'] = {SIGNED, 2},
-    ['u'] = {UNSIGNED, 2},     ['I'] = {SIGNED, 4}, ['i'] = {UNSIGNED, 4}, ['l'] = {SIGNED, 8},
-    ['L'] = {SIGNED, 8},       ['f'] = {REAL, 4},   ['d'] = {REAL, 8},     ['D'] = {DECIMAL, 5},
-    ['S'] = {TEXT, 0},         ['x'] = {BINARY, 0}, ['T'] = {TIME, 8},     ['F'] = {TABLE_WITHIN, 0},
-    ['A'] = {ARRAY_WITHIN, 0}, ['V'] = {VOID, 0},
+    ['t'] = {BOOLEAN, 1, "bool"},
+    ['b'] = {SIGNED, 1, "byte"},
+    ['B'] = {UNSIGNED, 1, "unsignedbyte"},
+    ['s'] = {SIGNED, 2, "short"},
+    ['u'] = {UNSIGNED, 2, "unsignedshort"},
+    ['I'] = {SIGNED, 4, "signedint"},
+    ['i'] = {UNSIGNED, 4, "unsignedint"},
+    ['l'] = {SIGNED, 8, "long"},
+    ['L'] = {SIGNED, 8, "long"},
+    ['f'] = {REAL, 4, "float"},
+    ['d'] = {REAL, 8, "double"},
+    ['D'] = {DECIMAL, 5, "decimal"},
+    ['S'] = {TEXT, 0, "longstr"},
+    ['x'] = {BINARY, 0, "binary"},
+    ['T'] = {TIME, 8, "timestamp"},
+    ['F'] = {TABLE_WITHIN, 0, "table"},
+    ['A'] = {ARRAY_WITHIN, 0, "array"},
+    ['V'] = {VOID, 0, "void"},
 };
 
 static struct field_type type_of(char type)
 {
     unsigned char c = (unsigned char)type;
-    return c < 128 ? field_types[c] : (struct field_type){NONE, 0};
+    return c < 128 ? field_types[c] : (struct field_type){NONE, 0, NULL};
+}
+
+const char *amqp_type_name(char type)
+{
+    const char *name = type_of(type).name;
+    return name ? name : "unknown";
 }
 
 static int64_t sign_extend(uint64_t value, unsigned bytes)

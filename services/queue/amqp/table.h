@@ -46,4 +46,7 @@ size_t amqp_array_open_table(struct amqp_table_out *o);
 void amqp_array_put(struct amqp_table_out *o, const struct amqp_value *value);
 void amqp_table_close(struct amqp_table_out *o, size_t opened);
 
+/* "signedint" and the like, as in the texts of RabbitMQ's errors. */
+const char *amqp_type_name(char type);
+
 #endif

@@ -10,47 +10,6 @@
 #define TEXT_MAX      320
 #define EXPIRY_MS_MAX INT64_C(0xffffffff) /* RabbitMQ's, of Erlang's timers */
 
-const char *catalog_type_name(char type)
-{
-    switch (type) {
-    case 't':
-        return "bool";
-    case 'b':
-        return "byte";
-    case 'B':
-        return "unsignedbyte";
-    case 's':
-        return "short";
-    case 'u':
-        return "unsignedshort";
-    case 'I':
-        return "signedint";
-    case 'i':
-        return "unsignedint";
-    case 'l':
-    case 'L':
-        return "long";
-    case 'f':
-        return "float";
-    case 'd':
-        return "double";
-    case 'D':
-        return "decimal";
-    case 'S':
-        return "longstr";
-    case 'x':
-        return "binary";
-    case 'T':
-        return "timestamp";
-    case 'A':
-        return "array";
-    case 'F':
-        return "table";
-    default:
-        return "void";
-    }
-}
-
 static const char *value_text(const struct amqp_value *v, char text[TEXT_MAX])
 {
     int64_t integer;
@@ -65,7 +24,7 @@ static const char *value_text(const struct amqp_value *v, char text[TEXT_MAX])
     else if (v->type == 'f' || v->type == 'd')
         snprintf(text, TEXT_MAX, "%g", v->real);
     else
-        snprintf(text, TEXT_MAX, "%s", catalog_type_name(v->type));
+        snprintf(text, TEXT_MAX, "%s", amqp_type_name(v->type));
     return text;
 }
 
@@ -83,7 +42,7 @@ struct argument {
 static bool whole(const struct amqp_value *v, int64_t *out, char *why)
 {
     if (!amqp_value_integer(v, out)) {
-        snprintf(why, TEXT_MAX, "\"expected integer, got %s\"", catalog_type_name(v->type));
+        snprintf(why, TEXT_MAX, "\"expected integer, got %s\"", amqp_type_name(v->type));
         return false;
     }
     if (*out < 0)
@@ -103,7 +62,7 @@ static bool expiry(const struct amqp_value *v, int64_t *out, char *why)
 static bool text_value(const struct amqp_value *v, char *why)
 {
     if (v->type != 'S')
-        snprintf(why, TEXT_MAX, "{unacceptable_type,%s}", catalog_type_name(v->type));
+        snprintf(why, TEXT_MAX, "{unacceptable_type,%s}", amqp_type_name(v->type));
     return v->type == 'S';
 }
 
@@ -228,7 +187,7 @@ static bool queue_version(const struct amqp_value *v, struct queue_arguments *ou
 static bool single_active_consumer(const struct amqp_value *v, struct queue_arguments *out, char *why)
 {
     if (v->type != 't')
-        snprintf(why, TEXT_MAX, "{unacceptable_type,%s}", catalog_type_name(v->type));
+        snprintf(why, TEXT_MAX, "{unacceptable_type,%s}", amqp_type_name(v->type));
     out->single_active_consumer = v->type == 't' && v->boolean;
     return v->type == 't';
 }
@@ -354,7 +313,7 @@ static bool dead_letter_type(struct catalog_change *change, const char *vhost)
     return !amqp_table_find(change->arguments, "x-dead-letter-exchange", &v) || v.type == 'S' ||
            catalog_refuse(change, CATALOG_PRECONDITION_FAILED,
                           "invalid type '%s' for arg 'x-dead-letter-exchange' in queue '%.*s' in vhost '%s'",
-                          catalog_type_name(v.type), SPAN(change->name), vhost);
+                          amqp_type_name(v.type), SPAN(change->name), vhost);
 }
 
 bool catalog_arguments_parse(struct catalog_change *change, const char *vhost, struct queue_arguments *out)
@@ -392,7 +351,7 @@ static void side(char *out, size_t bytes, bool there, const struct amqp_value *v
 {
     char text[TEXT_MAX];
     if (there)
-        snprintf(out, bytes, "the value '%s' of type '%s'", value_text(v, text), catalog_type_name(v->type));
+        snprintf(out, bytes, "the value '%s' of type '%s'", value_text(v, text), amqp_type_name(v->type));
     else
         snprintf(out, bytes, "none");
 }

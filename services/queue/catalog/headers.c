@@ -33,9 +33,9 @@ bool catalog_headers_legal(struct catalog_change *change)
     if (amqp_value_integer(&v, &integer))
         return catalog_refuse(change, CATALOG_PRECONDITION_FAILED,
                               "Invalid x-match field type %s (value %" PRId64 "); expected longstr",
-                              catalog_type_name(v.type), integer);
+                              amqp_type_name(v.type), integer);
     return catalog_refuse(change, CATALOG_PRECONDITION_FAILED, "Invalid x-match field type %s; expected longstr",
-                          catalog_type_name(v.type));
+                          amqp_type_name(v.type));
 }
 
 void catalog_headers_prepare(struct catalog_bound *b)

@@ -128,7 +128,7 @@ static bool exchange_declare(const struct catalog *c, struct catalog_change *cha
     if (amqp_table_find(change->arguments, "alternate-exchange", &v) && v.type != 'S')
         return catalog_refuse(change, CATALOG_PRECONDITION_FAILED,
                               "invalid type '%s' for arg 'alternate-exchange' in exchange '%.*s' in vhost '%s'",
-                              catalog_type_name(v.type), SPAN(change->name), c->vhosts[change->vhost]);
+                              amqp_type_name(v.type), SPAN(change->name), c->vhosts[change->vhost]);
     return creatable(c, change, "exchange") &&
            room(change, c->exchange_count, c->queues_max + 7 * (uint64_t)c->vhost_count, "exchanges");
 }

@@ -234,7 +234,6 @@ bool catalog_arguments_equal(struct catalog_change *change, const char *vhost, s
 /* One argument of a queue or exchange, `kind`. */
 bool catalog_argument_equal(struct catalog_change *change, const char *kind, const char *vhost, const char *name,
                             struct mr_span current);
-const char *catalog_type_name(char type); /* "signedint", as RabbitMQ calls it */
 
 /* log.c: worker 0, and what was read at start. */
 enum catalog_record {
