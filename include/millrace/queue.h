@@ -1,6 +1,8 @@
 /* The queues as a service of the same process sees them: an HTTP handler publishes without blocking and is answered when the message is
  * as safe as its queue promises. Everything is answered by `done`, later, on this worker, never from inside the call.
- * All names are of one virtual host. While the service is at a limit (of memory, of the disk) nothing can be published. */
+ * All names are of one virtual host. While the service is at a limit (of memory, of the disk) nothing can be published.
+ * The functions handed over may call anything of this header; none is NULL but `done` of publish and settle, for who does not ask.
+ * services/http/orders_worker.c consumes with it, orders_page.c publishes. */
 #ifndef MILLRACE_QUEUE_H
 #define MILLRACE_QUEUE_H
 
@@ -9,7 +11,8 @@
 
 struct mr_queues;
 
-/* The queue service that runs on this worker, its virtual host "/"; NULL: none is configured. */
+/* The queue service that runs on this worker, its virtual host "/"; NULL: none is configured, or it has not started yet or has ended
+ * (services start one after the other). So it is asked for whenever it is needed, not kept. */
 struct mr_queues *mr_queues_find(struct mr_worker *w);
 /* The same with another virtual host; NULL also when there is none of that name. */
 struct mr_queues *mr_queues_find_host(struct mr_worker *w, struct mr_span name);
@@ -59,7 +62,7 @@ typedef void (*mr_queue_message_fn)(void *context, enum mr_queue_outcome outcome
 typedef void (*mr_queue_state_fn)(void *context, enum mr_queue_outcome outcome, const struct mr_queue_state *s);
 
 /* Each returns MR_OK: `done` will be called once; MR_ERROR_NO_MEMORY: it will not, later it may work; MR_ERROR_INVALID: a name longer than
- * 255 bytes, a body over the limit. Bytes are copied. */
+ * 255 bytes, a body over the limit. Bytes are copied, options too. */
 int mr_queue_publish(struct mr_queues *q, const struct mr_queue_message *m, mr_queue_done_fn done, void *context);
 int mr_queue_declare(struct mr_queues *q, struct mr_span name, const struct mr_queue_options *o, mr_queue_done_fn done,
                      void *context);
@@ -76,8 +79,8 @@ int mr_queue_state(struct mr_queues *q, struct mr_span name, mr_queue_state_fn d
 /* Every queue of the virtual host, one call of `done` each, then one with s NULL. */
 int mr_queue_list(struct mr_queues *q, mr_queue_state_fn done, void *context);
 
-/* A consumer in the process: `message` for each, at most `prefetch` (0: 256) not settled. That it has ended (there is no such queue, it was
- * deleted, somebody consumes it alone) is told with m NULL, once; then the consumer is gone. */
+/* A consumer in the process: `message` for each, at most `prefetch` (0: 256) not settled, however long that takes. That it
+ * has ended (there is no such queue, it was deleted, somebody consumes it alone) is told with m NULL, once; then the consumer is gone. */
 struct mr_queue_consumer;
 int mr_queue_consume(struct mr_queues *q, struct mr_span name, unsigned prefetch, mr_queue_message_fn message,
                      void *context, struct mr_queue_consumer **out);

@@ -130,12 +130,17 @@ static void settle_here(struct broker *here, struct broker_item *item)
     queue_request_send(r);
 }
 
+static void ignore(void *context, enum mr_queue_outcome outcome)
+{
+}
+
 int mr_queue_settle(struct mr_queues *q, uint64_t delivery, enum mr_queue_settle how, mr_queue_done_fn done,
                     void *context)
 {
     static const enum queue_settle settles[] = {
         [MR_QUEUE_ACKNOWLEDGE] = SETTLE_ACK, [MR_QUEUE_REJECT] = SETTLE_REJECT, [MR_QUEUE_REQUEUE] = SETTLE_REQUEUE};
     struct broker *b = q->broker;
+    done = done ? done : ignore;
     unsigned worker = delivery & ((1 << WORKER_BITS) - 1);
     struct settling *s = memory_alloc(&b->memory, sizeof *s);
     if (!s)
