@@ -575,6 +575,17 @@ static void a_purge_takes_what_is_ready_and_says_how_many(void **state)
     assert_counts(x, 0, 1, 0);
 }
 
+/* The second is answered when nothing is left either, and has taken what the first one did not count. */
+static void a_purge_behind_another_is_a_purge_too(void **state)
+{
+    struct queue_world *x = *state;
+    publish_numbers(x, "q", 40000);
+    queue_world_send(x, 0, queue_world_queue(x, "q")->id, &(struct queue_request){.verb = QUEUE_PURGE}, NULL, 0);
+    struct queue_request r = queue_world_ask(x, 0, "q", &(struct queue_request){.verb = QUEUE_PURGE}, NULL, 0);
+    assert_int_equal(r.result, QUEUE_DONE);
+    assert_int_equal(queue_world_queue(x, "q")->ready, 0);
+}
+
 static void a_queue_is_deleted_only_unused_and_empty_when_so_asked(void **state)
 {
     struct queue_world *x = *state;
@@ -878,6 +889,7 @@ int main(void)
         CASE(reject_publish_refuses_the_newest),
         CASE(a_burst_to_an_able_consumer_does_not_overflow),
         CASE(a_purge_takes_what_is_ready_and_says_how_many),
+        CASE(a_purge_behind_another_is_a_purge_too),
         CASE(a_queue_is_deleted_only_unused_and_empty_when_so_asked),
         CASE(a_long_queue_is_freed_over_some_turns),
         CASE(a_queue_that_had_no_memory_is_made_up_for),

@@ -164,7 +164,7 @@ struct queue {
     struct queue_consumer *active; /* of a single-active-consumer queue, or the exclusive one */
 
     struct broker_item *waiting, **waiting_end; /* gets whose message is being read back: the items of their requests */
-    struct queue_request *purge;                /* under way, a part each turn */
+    struct broker_item *purge;                  /* under way, a part each turn: the items of who asked */
     uint64_t purge_left;
     struct mr_timer expiry;  /* x-expires */
     struct durable *durable; /* NULL: nothing of it is in a log */

@@ -167,20 +167,32 @@ static void request_settle(struct queue *q, struct queue_request *r)
 /* What is ready now goes, a part each turn: a million messages keep no other queue waiting. */
 static void request_purge(struct queue *q, struct queue_request *r)
 {
+    struct broker_item **end = &q->purge;
+    bool first = !q->purge;
+    while (*end)
+        end = &(*end)->next;
+    *end = &r->item;
+    r->item.next = NULL;
     r->count = 0;
-    if (q->purge) {
-        queue_request_answer(q->broker, r, QUEUE_DONE); /* somebody else's is under way, and counts them */
-        return;
-    }
-    q->purge = r;
     q->purge_left = q->ready;
+    if (!first)
+        return; /* one is under way, which goes on to what is ready now, and counts it */
     if (queue_purge_step(q))
         queue_work(q);
 }
 
+static void purges_answer(struct queue *q, enum queue_result result)
+{
+    for (struct broker_item *item = q->purge, *next; item; item = next) {
+        next = item->next;
+        queue_request_answer(q->broker, (struct queue_request *)item, result);
+    }
+    q->purge = NULL;
+}
+
 bool queue_purge_step(struct queue *q)
 {
-    struct queue_request *r = q->purge;
+    struct queue_request *r = (struct queue_request *)q->purge;
     uint64_t id = 0;
     for (unsigned n = 0; n < PURGE_STEP && q->purge_left; n++, q->purge_left--, r->count++) {
         if (!(id = queue_entry_next_ready(q, 0)))
@@ -189,8 +201,7 @@ bool queue_purge_step(struct queue *q)
     }
     if (id && q->purge_left)
         return true;
-    q->purge = NULL;
-    queue_request_answer(q->broker, r, QUEUE_DONE);
+    purges_answer(q, QUEUE_DONE);
     return false;
 }
 
@@ -257,7 +268,5 @@ void queue_requests_end(struct queue *q, enum queue_result result)
     struct queue_request *r;
     while ((r = line_take(q)) != NULL)
         queue_request_answer(q->broker, r, result);
-    if (q->purge)
-        queue_request_answer(q->broker, q->purge, result);
-    q->purge = NULL;
+    purges_answer(q, result);
 }
