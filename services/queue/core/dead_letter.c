@@ -13,7 +13,8 @@
 #include "queue/core/letter.h"
 
 #define LETTERS_OUT_MAX 64u
-#define COPIES_MAX      64u /* keys of a CC header that are followed */
+#define PUMP_STEP       1024u /* of a turn: those that lead nowhere end at once, and many may have waited */
+#define COPIES_MAX      64u   /* keys of a CC header that are followed */
 #define SCRATCH_BYTES   (2 * (QUEUE_TABLE_MAX + 4096))
 
 struct letter_target {
@@ -278,9 +279,15 @@ static enum begun letter_begin(struct letter *letter)
     return letter_route(letter, m) ? BEGUN_OUT : BEGUN_LATER;
 }
 
+static void letters_pump_later(struct letters *l);
+
 static void letters_pump(struct letters *l)
 {
-    while (l->waiting && l->queue && l->out_count < LETTERS_OUT_MAX) {
+    for (unsigned n = 0; l->waiting && l->queue && l->out_count < LETTERS_OUT_MAX; n++) {
+        if (n == PUMP_STEP) {
+            letters_pump_later(l);
+            break;
+        }
         struct letter *letter = l->waiting;
         enum begun begun = letter_begin(letter);
         if (begun == BEGUN_LATER)
