@@ -90,8 +90,19 @@ class Consumer(threading.Thread):
     leave = Publisher.leave
 
 
-def emptied(queue):
-    """Everything that is in a queue, in order, left there."""
+def ready(queue):
+    with Frames() as c:
+        return c.open().call(1, spec.Queue.Declare(queue=queue, passive=True), spec.Queue.DeclareOk).message_count
+
+
+def looked_at(queue):
+    """Everything that is in a queue, in order, left there: it is put back when the connection has ended, which takes a moment."""
+    found = taken(queue)
+    wait_until(lambda: ready(queue) == len(found), "everything is put back")
+    return found
+
+
+def taken(queue):
     with Frames() as c:
         c.open()
         count = c.call(1, spec.Queue.Declare(queue=queue, passive=True), spec.Queue.DeclareOk).message_count
@@ -119,7 +130,7 @@ class Ledger:
             self.delivered |= {number for number, _ in consumer.got}
 
     def check(self):
-        found = emptied(self.queue)
+        found = looked_at(self.queue)
         numbers = [number for number, _ in found]
         assert len(numbers) == len(set(numbers)), f"{self.queue}: twice in the queue: {sorted({n for n in numbers if numbers.count(n) > 1})[:5]}"
         assert numbers == sorted(numbers), f"{self.queue}: order"
@@ -189,7 +200,7 @@ def an_orderly_stop_keeps_everything(namespace, _):
         millrace.start()
         with Frames() as c:
             c.open()
-            assert [number for number, _ in emptied("kept")] == list(range(100))
+            assert [number for number, _ in looked_at("kept")] == list(range(100))
             c.publish(1, "kept-x", "a.c", b"by the old binding", properties)
             for _ in range(100):
                 c.call(1, spec.Basic.Get(queue="kept", no_ack=True), spec.Basic.GetOk)
