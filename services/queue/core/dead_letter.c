@@ -101,7 +101,7 @@ static void letter_end(struct letter *letter)
 {
     struct letters *l = letter->letters;
     if (l->queue && letter->id)
-        queue_entry_remove(l->queue, letter->id, letter->reason);
+        queue_entry_remove(l->queue, letter->id);
     letter_free(letter);
 }
 
@@ -350,7 +350,7 @@ static void letter_add(struct queue *q, uint64_t id, struct message *m, enum que
     if (!letter) { /* far above where publishers are held up: nothing is left even to remember it by */
         b->counters[QUEUE_COUNTER_DEAD_LETTERS_LOST]++;
         if (id)
-            queue_entry_remove(q, id, reason);
+            queue_entry_remove(q, id);
         if (m)
             message_drop(m);
         if (l)

@@ -107,7 +107,7 @@ static void entry_returned(struct queue *q, const struct queue_delivery *d)
     if (d->refused)
         queue_requeue(q, d->entry, e, false);
     else if (e->flags & ENTRY_NO_ACK)
-        queue_entry_remove(q, d->entry, REASON_ACKNOWLEDGED);
+        queue_entry_remove(q, d->entry);
 }
 
 static void delivery_returned(struct broker *here, struct broker_item *item)

@@ -79,7 +79,8 @@ struct durable_set {
     struct durable *all, *dirty;
     struct mr_span *spans; /* of one record: head, addresses, pieces of the body; malloc, at start */
     unsigned span_room;
-    uint64_t *found; /* ids of the logs that were there at start, ascending; malloc. Later of those that nobody could open */
+    uint64_t
+        *found; /* ids of the logs that were there at start, ascending; malloc. Later of those that nobody could open */
     unsigned found_count, found_room;
     bool found_failed;
     struct {

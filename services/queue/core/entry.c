@@ -273,10 +273,9 @@ bool queue_entry_expired(const struct queue *q, const struct queue_entry *e)
     return e->expires_ms <= broker_unix_ms(q->broker) && !(e->flags & ENTRY_AT_ONCE);
 }
 
-void queue_entry_remove(struct queue *q, uint64_t id, enum queue_reason reason)
+void queue_entry_remove(struct queue *q, uint64_t id)
 {
     struct queue_entry *e = queue_entry_find(q, id);
-    (void)reason;
     if (!e)
         return;
     if (e->log_offset != ENTRY_NO_LOG)
@@ -309,7 +308,7 @@ void queue_entry_die(struct queue *q, uint64_t id, struct queue_entry *e, enum q
 {
     count_reason(q, reason);
     if (!q->declared->arguments.dead_letter) {
-        queue_entry_remove(q, id, reason);
+        queue_entry_remove(q, id);
         return;
     }
     queue_entry_set_state(q, id, e, ENTRY_LEAVING);
@@ -368,7 +367,7 @@ void queue_entry_paged_in(struct queue *q, uint64_t id, struct message *m, int e
     } else {
         mr_log(MR_LOG_ERROR, "queue", "a message of %.*s cannot be read back and is lost: errno=%d",
                (int)q->declared->name.length, (const char *)q->declared->name.data, error);
-        queue_entry_remove(q, id, REASON_UNREADABLE);
+        queue_entry_remove(q, id);
         queue_get_failed(q);
     }
     queue_work(q);

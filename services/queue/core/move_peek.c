@@ -91,7 +91,7 @@ static void part_done(struct publication *p)
     else
         move_over(v, p->rejected ? QUEUE_ACCESS_REFUSED : QUEUE_NO_MEMORY);
     if (q && taken)
-        queue_entry_remove(q, part->id, REASON_MOVED);
+        queue_entry_remove(q, part->id);
     else if (q)
         queue_entry_put_back(q, part->id);
     v->out--;

@@ -21,17 +21,12 @@ enum entry_state {
     ENTRY_LEAVING,   /* on its way to another queue (dead letter, move): invisible, kept until that one has it */
 };
 
-/* Why an entry is where it goes. The first four are reasons of x-death, in this order. */
+/* Why an entry leaves for the dead-letter exchange: reasons of x-death. */
 enum queue_reason {
     REASON_REJECTED,
     REASON_EXPIRED,
     REASON_MAXLEN,
     REASON_DELIVERY_LIMIT,
-    REASON_ACKNOWLEDGED,
-    REASON_PURGED,
-    REASON_MOVED,      /* the other queue has it */
-    REASON_UNREADABLE, /* the log has it damaged */
-    REASON_UNDONE,     /* its put failed: nobody was told of it */
 };
 
 enum {
@@ -223,7 +218,7 @@ bool queue_entry_restore(struct queue *q, const struct queue_restored *r);
 void queue_sequence_reach(struct queue *q, uint64_t id);
 
 /* Ends an entry in any state: taken from the log (durable_remove), its message dropped. Who decides it has counted it. */
-void queue_entry_remove(struct queue *q, uint64_t id, enum queue_reason reason);
+void queue_entry_remove(struct queue *q, uint64_t id);
 /* A READY entry becomes LEAVING; ends with queue_entry_remove or queue_entry_put_back (READY again, at its place). */
 void queue_entry_leave(struct queue *q, uint64_t id);
 void queue_entry_put_back(struct queue *q, uint64_t id);
@@ -232,7 +227,7 @@ void queue_entry_put_back(struct queue *q, uint64_t id);
  * of its own stays in memory: only it knows that time. */
 bool queue_entry_page_out(struct queue *q, uint64_t id);
 /* In: what durable_page_in was asked for (or read ahead of that). `m`: one reference, taken; NULL with an errno: the log has it
- * damaged, the entry ends with REASON_UNREADABLE. An entry that is gone, or has its message, by now: `m` is dropped. */
+ * damaged, the entry ends. An entry that is gone, or has its message, by now: `m` is dropped. */
 void queue_entry_paged_in(struct queue *q, uint64_t id, struct message *m, int error);
 
 /* The put is over: PUT_TAKEN, PUT_REJECTED, PUT_FAILED. Sends it home. */
@@ -275,7 +270,7 @@ void durable_page_in(struct queue *q, uint64_t id);
 uint64_t durable_log_bytes(const struct queue *q);
 int durable_error(const struct queue *q);
 
-/* An entry that is LEAVING goes to the dead-letter exchange of its queue, which has one; ends it with queue_entry_remove(q, id, reason) when
+/* An entry that is LEAVING goes to the dead-letter exchange of its queue, which has one; ends it with queue_entry_remove(q, id) when
  * that is safe (or has no queue). When it cannot be published now it is tried again. */
 void queue_dead_letter(struct queue *q, uint64_t id, enum queue_reason reason);
 /* The refused message of overflow reject-publish-dlx: never was an entry. One reference is taken. */

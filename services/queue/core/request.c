@@ -138,7 +138,7 @@ static void settle(struct queue *q, uint64_t id, struct queue_entry *e, enum que
     case SETTLE_ACK:
         q->counts.acknowledged++;
         q->broker->counters[QUEUE_COUNTER_ACKNOWLEDGED]++;
-        queue_entry_remove(q, id, REASON_ACKNOWLEDGED);
+        queue_entry_remove(q, id);
         break;
     case SETTLE_REJECT:
         queue_entry_die(q, id, e, REASON_REJECTED);
@@ -197,7 +197,7 @@ bool queue_purge_step(struct queue *q)
     for (unsigned n = 0; n < PURGE_STEP && q->purge_left; n++, q->purge_left--, r->count++) {
         if (!(id = queue_entry_next_ready(q, 0)))
             break;
-        queue_entry_remove(q, id, REASON_PURGED);
+        queue_entry_remove(q, id);
     }
     if (id && q->purge_left)
         return true;

@@ -41,13 +41,6 @@ void qlog_mark(struct qlog *log)
         mr_defer(e->worker, &e->turn_end);
 }
 
-void qlog_engine_look(struct qlog_engine *e)
-{
-    e->look = true;
-    if (e->worker && !e->stopping && !e->job->outstanding && !e->retrying)
-        mr_defer(e->worker, &e->turn_end);
-}
-
 /* -- what a job does for a log ------------------------------------------------------------------------------------------ */
 
 /* The active segment is whole and on the disk: the next may be made. */
@@ -102,7 +95,6 @@ static bool job_prepare(struct qlog_engine *e)
     j->count = 0;
     j->writes = j->syncs = j->sync_ns = 0;
     j->finished = false;
-    j->look = e->look;
     while (e->dirty && j->count < QLOG_TASKS && bytes < QLOG_JOB_BYTES) {
         struct qlog *log = e->dirty;
         e->dirty = log->dirty_next;
@@ -117,7 +109,7 @@ static bool job_prepare(struct qlog_engine *e)
     }
     if (!e->dirty)
         e->dirty_end = &e->dirty;
-    return j->count > 0 || j->look;
+    return j->count > 0;
 }
 
 /* -- what became of it -------------------------------------------------------------------------------------------------- */
@@ -215,8 +207,6 @@ static void status_add(struct qlog_engine *e, const struct qlog_job *j)
     s->uring = e->ring != NULL;
     s->writes += j->writes;
     s->syncs += j->syncs;
-    if (j->look)
-        s->free_bytes = j->free_bytes;
     if (j->syncs == 0)
         return;
     s->sync_ns_last = j->sync_ns;
@@ -230,7 +220,6 @@ static bool job_adopt(struct qlog_engine *e, bool hooks)
     const struct qlog_task *failed = NULL;
     struct qlog_segment *unlinked;
     j->outstanding = false;
-    e->look &= !j->look;
     status_add(e, j);
     for (unsigned i = 0; i < j->count && !failed; i++)
         failed = j->tasks[i].error ? &j->tasks[i] : NULL;
@@ -408,7 +397,6 @@ int qlog_engine_open(const struct qlog_engine_options *o, const struct qlog_engi
     }
     e->ring = o->no_uring || !e->io->completed ? NULL : qlog_ring_create(QLOG_BATCH * 2);
     e->status.uring = e->ring != NULL;
-    e->look = true;
     *out = e;
     return MR_OK;
 }

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 static int io_open(int folder, const char *path, int flags, mode_t mode)
@@ -34,7 +33,6 @@ const struct qlog_io qlog_io_system = {
     .rename = io_rename,
     .unlink = unlinkat,
     .stat = fstat,
-    .statvfs = fstatvfs,
     .truncate = ftruncate,
     .pread = pread,
     .pwritev = pwritev,

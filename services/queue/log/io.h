@@ -7,7 +7,6 @@
 #include <sys/uio.h>
 
 struct stat;
-struct statvfs;
 
 struct qlog_io {
     int (*open)(int folder, const char *path, int flags, mode_t mode);
@@ -17,7 +16,6 @@ struct qlog_io {
     int (*rename)(int folder, const char *from, const char *to);
     int (*unlink)(int folder, const char *path, int flags);
     int (*stat)(int fd, struct stat *out);
-    int (*statvfs)(int fd, struct statvfs *out);
     int (*truncate)(int fd, off_t bytes);
     ssize_t (*pread)(int fd, void *data, size_t n, off_t at);
     ssize_t (*pwritev)(int fd, const struct iovec *v, int n, off_t at);

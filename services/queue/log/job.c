@@ -7,7 +7,6 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 
 #include "queue/log/state.h"
 
@@ -266,12 +265,9 @@ static void doomed_unlink(struct qlog_engine *e, struct qlog_task *t)
 void qlog_job_work(void *argument)
 {
     struct qlog_job *j = argument;
-    struct statvfs v;
     folders_work(j);
     batches_work(j);
     for (unsigned i = 0; i < j->count; i++)
         doomed_unlink(j->engine, &j->tasks[i]);
-    if (j->look && j->engine->io->statvfs(j->engine->folder_fd, &v) == 0)
-        j->free_bytes = (uint64_t)v.f_bavail * v.f_frsize;
     j->finished = true;
 }

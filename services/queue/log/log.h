@@ -131,9 +131,7 @@ struct qlog_status {
     uint64_t pending_bytes, written_bytes, records, writes, syncs, jobs;
     uint64_t sync_ns_last, sync_ns_max; /* of a job's syncs together */
     uint64_t torn_bytes;                /* cut at open */
-    uint64_t free_bytes;                /* of the file system, as of the last look */
 };
-void qlog_engine_look(struct qlog_engine *e); /* the next job asks for free_bytes; without any other work, too */
 void qlog_status(const struct qlog_engine *e, struct qlog_status *out);
 
 #endif

@@ -143,9 +143,9 @@ struct qlog_write {
 
 struct qlog_job {
     struct qlog_engine *engine;
-    bool outstanding, finished, look;
+    bool outstanding, finished;
     unsigned count;
-    uint64_t writes, syncs, sync_ns, free_bytes;
+    uint64_t writes, syncs, sync_ns;
     struct qlog_task tasks[QLOG_TASKS];
     struct qlog_write batch[QLOG_BATCH];
     struct iovec vectors[QLOG_BATCH][QLOG_VECTORS];
@@ -199,14 +199,14 @@ struct qlog_engine {
     struct qlog *dirty, **dirty_end;
     struct mr_deferred turn_end;
     struct mr_timer retry;
-    bool stopping, retrying, was_full, look;
+    bool stopping, retrying, was_full;
     int error;
     uint64_t pending; /* bytes in chunks, as appended */
     struct qlog_status status;
     struct qlog_reader reader;
     struct qlog_job *job;
     struct qlog_ring *ring; /* the write job's; NULL: not to be had, or it failed */
-    unsigned files; /* open; the write job's, like the list, most recently used first */
+    unsigned files;         /* open; the write job's, like the list, most recently used first */
     struct qlog *file_newest, *file_oldest;
 };
 
