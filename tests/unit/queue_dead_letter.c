@@ -1,5 +1,5 @@
 /* Dead letters: the headers that RabbitMQ 3.10 gives them (the expected ones were seen there), cycles, and that none is lost on the way. */
-#include "tests/support/durable_world.h"
+#include "tests/support/durable_folder.h"
 
 #include "queue/core/death.h"
 #include "tests/support/cmocka.h"
@@ -167,26 +167,6 @@ static void header_of_many_deaths_is_bounded(void **state)
 }
 
 /* -- the way ------------------------------------------------------------------------------------------------------------------------- */
-
-static char folder[64], inner[96];
-
-static int setup(void **state)
-{
-    (void)state;
-    strcpy(folder, "/tmp/queue-letters-XXXXXX");
-    assert_non_null(mkdtemp(folder));
-    snprintf(inner, sizeof inner, "%s/logs", folder);
-    memset(&world_disk, 0, sizeof world_disk);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    char command[128];
-    (void)state;
-    snprintf(command, sizeof command, "rm -rf --one-file-system '%s'", folder);
-    return system(command);
-}
 
 /* q (7) dies to the exchange dlx, which leads to r (8) and, where `both`, to s (9). */
 static void declare(struct world *x, bool both)

@@ -1,27 +1,7 @@
 /* Durable queues: what a confirm promises, what a restart brings back, what the log may keep of the disk and the messages of memory. */
-#include "tests/support/durable_world.h"
+#include "tests/support/durable_folder.h"
 
 #include "tests/support/cmocka.h"
-
-static char folder[64], inner[96];
-
-static int setup(void **state)
-{
-    (void)state;
-    strcpy(folder, "/tmp/queue-durable-XXXXXX");
-    assert_non_null(mkdtemp(folder));
-    snprintf(inner, sizeof inner, "%s/logs", folder);
-    memset(&world_disk, 0, sizeof world_disk);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    char command[128];
-    (void)state;
-    snprintf(command, sizeof command, "rm -rf --one-file-system '%s'", folder);
-    return system(command);
-}
 
 static void expect_body(struct world *x, const struct catalog_queue *q, const char *text, bool redelivered)
 {
